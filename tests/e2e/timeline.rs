@@ -31,6 +31,15 @@ async fn lanes(worker: &Worker, window: &str) -> anyhow::Result<BTreeMap<String,
     by_definition(&answer)
 }
 
+/// The part of a definition's page about due times at which nothing started.
+async fn did_not_start(worker: &Worker, definition: &str) -> anyhow::Result<String> {
+    let (status, page) = worker.get(&format!("/definitions/{definition}")).await?;
+    ensure!(status == 200, "{status} {page}");
+    let section = page.split_once("id=\"gaps\"").context(page.clone())?.1;
+    let section = section.split("</section>").next().unwrap_or_default();
+    Ok(section.to_owned())
+}
+
 fn by_definition(answer: &Value) -> anyhow::Result<BTreeMap<String, Value>> {
     let lanes = answer["lanes"].as_array().context("no lanes")?.iter();
     let definition = |lane: &Value| lane["schedule"]["definition"].as_str().map(str::to_owned);
@@ -146,6 +155,14 @@ async fn the_past_and_the_future_of_all_schedules_are_shown(on: Scheduler) -> an
     for gap in gaps {
         ensure!(time(&gap["due"])? > time(&busy["gaps_from"])?, "{busy}");
     }
+    // The page of the definition lists them with their cause.
+    let words = did_not_start(&worker, "busy").await?;
+    ensure!(words.contains("an earlier run had not ended"), "{words}");
+    let words = did_not_start(&worker, "later").await?;
+    ensure!(
+        words.contains("A run started at every due time."),
+        "{words}"
+    );
     let band = list(&busy["band"], "expected")?.iter();
     let coming: u64 = band.filter_map(Value::as_u64).sum();
     ensure!((5000..=5500).contains(&coming), "{coming}");

@@ -25,8 +25,6 @@ use crate::schedules::{Missed, RequestError, ScheduleMonitor, Schedules, last_ch
 const CONCURRENCY: usize = 10;
 /// Maximum time for the descriptions.
 const DESCRIBED_WITHIN: Duration = Duration::from_secs(5);
-/// Maximum age of a list of schedules that several windows share.
-const LIST_AGE: Duration = Duration::from_secs(2);
 /// Maximum age of a description whose list entry has not changed.
 const DESCRIPTION_AGE: Duration = Duration::from_mins(1);
 /// Maximum number of descriptions that are kept.
@@ -59,7 +57,6 @@ impl Default for TimelineLimits {
 #[derive(Debug, Default)]
 pub struct TimelineReader {
     limits: TimelineLimits,
-    listed: Mutex<Option<(Instant, Vec<Arc<ListedSchedule>>)>>,
     retention: Mutex<Option<(Instant, Option<Duration>)>>,
     descriptions: StdMutex<BTreeMap<ScheduleId, Description>>,
 }
@@ -95,7 +92,8 @@ impl TimelineReader {
         window: Window,
         monitor: Option<&ScheduleMonitor>,
     ) -> Result<Timeline, RequestError> {
-        let listed = self.listed(schedules, context, monitor).await?;
+        let listed = view::list_with_times(schedules, context, monitor).await?;
+        let listed = compute(|| shared(listed));
         self.read_listed(schedules, context, window, listed, self.limits.runs)
             .await
     }
@@ -148,26 +146,6 @@ impl TimelineReader {
         let draft = compute(|| Draft::new(window, now, listed, runs, retention));
         let described = self.describe(schedules, context.project, &draft).await;
         Ok(compute(|| draft.finish(&described)))
-    }
-
-    async fn listed(
-        &self,
-        schedules: &Schedules,
-        context: ViewContext<'_>,
-        monitor: Option<&ScheduleMonitor>,
-    ) -> Result<Vec<Arc<ListedSchedule>>, RequestError> {
-        // The lock is held while the schedules are listed: others wait for the list.
-        let mut kept = self.listed.lock().await;
-        if let Some((at, listed)) = &*kept
-            && at.elapsed() < LIST_AGE
-        {
-            return Ok(listed.clone());
-        }
-        let began = Instant::now();
-        let listed = view::list_with_times(schedules, context, monitor).await?;
-        let listed = compute(|| shared(listed));
-        *kept = Some((began, listed.clone()));
-        Ok(listed)
     }
 
     async fn retention(&self, schedules: &Schedules) -> Option<Duration> {

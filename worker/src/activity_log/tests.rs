@@ -82,11 +82,11 @@ fn shown(log: &ActivityLog, filter: &EntryFilter) -> Vec<String> {
 
 fn log() -> ActivityLog {
     let mut reloads = vec![reload(99, "Ann"), reload(5, ""), reload(4, "")];
-    reloads[1].changes.newly_invalid = crate::registry::Named {
+    reloads[1].changes.newly_invalid = crate::registry::ReloadNames {
         count: 1,
         names: vec!["prices".to_owned()],
     };
-    reloads[2].changes.added = crate::registry::Named {
+    reloads[2].changes.added = crate::registry::ReloadNames {
         count: 1,
         names: vec!["prices".to_owned()],
     };

@@ -39,7 +39,7 @@ impl Histories {
     }
 }
 
-/// What the activity is made of.
+/// The records from which the activity is made.
 pub(super) struct Recorded {
     status: Arc<Status>,
     history: Arc<Vec<HistoryEntry>>,
@@ -47,7 +47,7 @@ pub(super) struct Recorded {
 }
 
 impl Recorded {
-    /// What Temporal and this process remember.
+    /// Reads the records of the reconcile workflow and of this process.
     pub(super) async fn read<B: Backend>(service: &Service<B>) -> Result<Self, BackendError> {
         let backend = &*service.backend;
         let (status, history) = tokio::try_join!(
@@ -61,7 +61,7 @@ impl Recorded {
         })
     }
 
-    /// What this process remembers.
+    /// The records of this process alone.
     pub(super) fn reloads(backend: &impl Backend) -> Self {
         Self {
             status: Arc::default(),
@@ -109,5 +109,5 @@ pub(super) async fn list<B: Backend>(
             next_page_token: page.next,
         })
     };
-    service.list_workers.work(page).await?
+    service.render_workers.work(page).await?
 }

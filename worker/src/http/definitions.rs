@@ -165,7 +165,7 @@ pub(super) async fn list<B: Backend>(
             incomplete: snapshot.incomplete.clone(),
         })
     };
-    service.list_workers.work(page).await?
+    service.render_workers.work(page).await?
 }
 
 /// Returns one definition, or one failing document that states its id.
@@ -194,7 +194,7 @@ pub(super) async fn one<B: Backend>(
             Problem::new(StatusCode::NOT_FOUND, detail)
         })
     };
-    service.list_workers.work(found).await?.map(Json)
+    service.render_workers.work(found).await?.map(Json)
 }
 
 /// Returns the documents that fail and that `is_wanted`, which gets the id and the source of

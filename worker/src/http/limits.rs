@@ -25,10 +25,10 @@ pub(super) const ANSWER_TIME: Duration = Duration::from_mins(2);
 /// Maximum time for which an unwanted body is read. A client that is still sending then
 /// gets its answer: closing earlier would reset the connection.
 const LINGER: Duration = Duration::from_secs(10);
-/// Maximum number of lists that are put together at a time, each on a thread of its own.
-const LISTS: usize = 2;
-/// Maximum time that a request waits for its turn to have a list put together.
-const LIST_WAIT: Duration = Duration::from_secs(10);
+/// Maximum number of answers that are built at a time, each on a thread of its own.
+const RENDER_THREADS: usize = 2;
+/// Maximum time that a request waits until its answer is built.
+const RENDER_WAIT: Duration = Duration::from_secs(10);
 
 /// Maximum number of requests of a kind that are served at a time, in total and of one
 /// caller: the last ones are reserved for other callers.
@@ -115,17 +115,17 @@ impl Drop for ConcurrencyPermit {
     }
 }
 
-/// Work over long lists, a few at a time, away from the threads that serve all requests.
+/// Threads that build large answers, away from those that serve all requests.
 #[derive(Debug)]
-pub(super) struct ListWorkers(Arc<Semaphore>);
+pub(super) struct RenderWorkers(Arc<Semaphore>);
 
-impl Default for ListWorkers {
+impl Default for RenderWorkers {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(LISTS)))
+        Self(Arc::new(Semaphore::new(RENDER_THREADS)))
     }
 }
 
-impl ListWorkers {
+impl RenderWorkers {
     /// Does `work` when its turn comes. Work that has begun continues, and keeps its
     /// turn, even if the client has gone.
     pub(super) async fn work<T: Send + 'static>(
@@ -133,9 +133,9 @@ impl ListWorkers {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Problem> {
         let unavailable = |detail: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-        let turn = timeout(LIST_WAIT, Arc::clone(&self.0).acquire_owned());
+        let turn = timeout(RENDER_WAIT, Arc::clone(&self.0).acquire_owned());
         let Ok(Ok(turn)) = turn.await else {
-            return Err(unavailable("too many lists are requested"));
+            return Err(unavailable("too many answers are being built"));
         };
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
@@ -143,8 +143,8 @@ impl ListWorkers {
             done
         });
         done.await.map_err(|error| {
-            tracing::error!(%error, "building a list panicked");
-            unavailable("the list could not be built")
+            tracing::error!(%error, "building an answer panicked");
+            unavailable("the answer could not be built")
         })
     }
 }
@@ -260,10 +260,10 @@ mod tests {
 
     #[tokio::test]
     async fn work_keeps_its_turn_when_its_client_disconnects() {
-        let list_workers = ListWorkers(Arc::new(Semaphore::new(1)));
+        let render_workers = RenderWorkers(Arc::new(Semaphore::new(1)));
         let (go_on, waiting) = std::sync::mpsc::channel::<()>();
         let (sender, started) = tokio::sync::oneshot::channel();
-        let first = list_workers.work(move || {
+        let first = render_workers.work(move || {
             sender.send(()).unwrap();
             waiting.recv().unwrap();
         });
@@ -272,8 +272,8 @@ mod tests {
             _ = first => unreachable!("it waits"),
             result = started => result.unwrap(),
         }
-        assert_eq!(list_workers.0.available_permits(), 0);
+        assert_eq!(render_workers.0.available_permits(), 0);
         go_on.send(()).unwrap();
-        assert_eq!(list_workers.work(|| 7).await.unwrap(), 7);
+        assert_eq!(render_workers.work(|| 7).await.unwrap(), 7);
     }
 }

@@ -54,7 +54,7 @@ use utoipa_axum::routes;
 
 use self::activity::Histories;
 use self::cross_site::AllowedHosts;
-use self::limits::{ConcurrencyLimit, ListWorkers};
+use self::limits::{ConcurrencyLimit, RenderWorkers};
 use self::listing::Listings;
 use self::pages::{Live, Overviews, Plans, Readings, Strips};
 use self::probes::Metrics;
@@ -72,10 +72,10 @@ const SYNCS: usize = 8;
 /// Maximum number of requests that wait for a run at a time.
 const RUNS: usize = 64;
 /// Maximum number of plans that are made at a time: each lists and describes schedules.
-const PLANS: usize = 2;
+const PLAN_CONCURRENCY: usize = 2;
 /// Maximum number of lists that are asked for at a time. Few lists are put together at a
 /// time, so a request has to wait for the others.
-const LISTS: usize = 32;
+const LIST_CONCURRENCY: usize = 32;
 /// Maximum number of pages of lists that are loaded at a time: as many as can be open, since a
 /// change makes all of them load again.
 const PAGE_LOADS: usize = pages::STREAMS;
@@ -97,10 +97,10 @@ struct Service<B> {
     strips: Strips,
     live: Live,
     timelines: Timelines,
-    readings: Readings,
-    worded_plans: Plans,
+    definition_readings: Readings,
+    shared_plans: Plans,
     metrics: Metrics,
-    list_workers: ListWorkers,
+    render_workers: RenderWorkers,
     syncs: ConcurrencyLimit,
     runs: ConcurrencyLimit,
     lists: ConcurrencyLimit,
@@ -126,8 +126,8 @@ impl<B> Service<B> {
     /// a page that is told of a change does not read what was read before it.
     fn forget_changed(&self, is_changed: impl Fn(&str) -> bool) {
         self.timelines.forget();
-        self.worded_plans.forget();
-        self.readings.forget_those(is_changed);
+        self.shared_plans.forget();
+        self.definition_readings.forget_those(is_changed);
     }
 }
 
@@ -154,15 +154,15 @@ pub async fn serve<B: Backend>(
         strips: Strips::default(),
         live: Live::default(),
         timelines: Timelines::default(),
-        readings: Readings::default(),
-        worded_plans: Plans::default(),
+        definition_readings: Readings::default(),
+        shared_plans: Plans::default(),
         metrics: Metrics::default(),
-        list_workers: ListWorkers::default(),
+        render_workers: RenderWorkers::default(),
         syncs: turns("a pass", SYNCS),
         runs: turns("a run", RUNS),
-        lists: turns("a list", LISTS),
+        lists: turns("a list", LIST_CONCURRENCY),
         page_loads: turns("a page", PAGE_LOADS),
-        plans: turns("a plan", PLANS),
+        plans: turns("a plan", PLAN_CONCURRENCY),
         describes: turns("a schedule", DESCRIBE_CONCURRENCY),
         bulks: ConcurrencyLimit::new("an action on many schedules", BULKS, BULKS),
         sync_wait: SYNC_WAIT,

@@ -35,7 +35,7 @@ const LABELS: usize = 20;
 /// Maximum length of the text to search for, in bytes.
 const TEXT_LIMIT: usize = 200;
 /// The parameters that may be given several times.
-const LISTS: [&str; 1] = ["label"];
+const REPEATABLE: [&str; 1] = ["label"];
 
 /// The query of a request. Unknown, repeated and bad parameters are refused by name.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 fn read<T: DeserializeOwned>(pairs: Vec<(String, String)>) -> Result<T, String> {
     let mut values = Map::new();
     for (name, value) in pairs {
-        if LISTS.contains(&name.as_str()) {
+        if REPEATABLE.contains(&name.as_str()) {
             let list = values.entry(name).or_insert(Value::Array(Vec::new()));
             if let Value::Array(list) = list {
                 list.push(value.into());

@@ -87,7 +87,7 @@ pub(super) async fn list<B: Backend>(
             listed_at: listing.at,
         })
     };
-    service.list_workers.work(page).await?
+    service.render_workers.work(page).await?
 }
 
 /// Returns one schedule with all details, including the result of its last run.
@@ -128,7 +128,7 @@ pub(super) async fn plan<B: Backend>(
     let _turn = service.plans.take(&caller)?;
     let planned = service.backend.plan().await?;
     service
-        .list_workers
+        .render_workers
         .work(move || written(&planned.within(PLAN_BYTES)))
         .await?
 }

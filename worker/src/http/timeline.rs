@@ -170,5 +170,5 @@ pub(super) async fn timeline<B: Backend>(
             next_page_token: page.next,
         })
     };
-    service.list_workers.work(page).await?
+    service.render_workers.work(page).await?
 }

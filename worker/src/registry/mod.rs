@@ -9,12 +9,13 @@
 //! without gaps. The consequences for schedules are left to the planner.
 
 mod assemble;
+mod difference;
 mod documents;
 mod files;
 mod load;
 mod log;
 mod read;
-mod recent;
+mod recent_reloads;
 mod retention;
 mod scan;
 mod summary;
@@ -36,11 +37,11 @@ use tokio::sync::Notify;
 
 use self::assemble::{Origins, assemble};
 use self::load::{Loaded, Loader, SpeculativeLoad};
-use self::recent::RecentReloads;
+use self::recent_reloads::RecentReloads;
 
 pub use self::load::ReadDepth;
-pub use self::recent::{
-    Named, RELOAD_NAMES, RELOADS_KEPT, RecentReload, ReloadCause, ReloadChanges,
+pub use self::recent_reloads::{
+    RELOAD_NAMES, RELOADS_KEPT, RecentReload, ReloadCause, ReloadChanges, ReloadNames,
 };
 pub use self::summary::ReloadSummary;
 pub use self::watch::{WatchOptions, spawn_watcher};

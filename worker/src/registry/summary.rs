@@ -1,11 +1,12 @@
 //! Summary of a reload's changes, for the announcement to the reconcile workflow.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Revision};
 use almanac_core::record::DefinitionCounts;
 use almanac_core::snapshot::Snapshot;
+
+use super::difference::{Difference, each_difference};
 
 /// Maximum number of changed definitions that are named: the fast path takes no more.
 const CHANGED_LIMIT: usize = 100;
@@ -39,28 +40,19 @@ impl ReloadSummary {
         };
         let mut changed = Vec::new();
         let mut removal = false;
-        // Both maps are in the same order, so that no search is needed.
-        let mut earlier = before.definitions.iter().peekable();
-        for (id, loaded) in &now.definitions {
-            while earlier.next_if(|(old, _)| *old < id).is_some() {}
-            match earlier.next_if(|(old, _)| *old == id).map(|(_, old)| old) {
-                None => {
-                    counts.new += 1;
-                    changed.push(id.clone());
-                }
-                // Most definitions are unchanged and share their memory with the old snapshot.
-                Some(old) if Arc::ptr_eq(&old.definition, &loaded.definition) => {}
-                Some(old) if old.definition.revision != loaded.definition.revision => {
-                    counts.updated += 1;
-                    changed.push(id.clone());
-                    removal |=
-                        old.definition.schedule.is_some() && loaded.definition.schedule.is_none();
-                }
-                Some(_) => {}
+        each_difference(before, now, |difference| match difference {
+            Difference::Added(id) => {
+                counts.new += 1;
+                changed.push(id.clone());
             }
-        }
-        // The number that was served before, less the number that is still served.
-        counts.archived = count(before.definitions.len()) + counts.new - counts.total;
+            Difference::Changed { id, before, now } => {
+                counts.updated += 1;
+                changed.push(id.clone());
+                removal |=
+                    before.definition.schedule.is_some() && now.definition.schedule.is_none();
+            }
+            Difference::Removed(_) => counts.archived += 1,
+        });
         removal |= loses_protection(before, now)
             || unnamed(before) != unnamed(now)
             || before.incomplete != now.incomplete;

@@ -23,8 +23,8 @@ use temporalio_common::protos::temporal::api::schedule::v1::{
 };
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CreateScheduleRequest, DeleteScheduleRequest, DescribeNamespaceRequest,
-    DescribeScheduleRequest, DescribeScheduleResponse, ListSchedulesRequest, ListSchedulesResponse,
-    PatchScheduleRequest, UpdateScheduleRequest,
+    DescribeNamespaceResponse, DescribeScheduleRequest, DescribeScheduleResponse,
+    ListSchedulesRequest, ListSchedulesResponse, PatchScheduleRequest, UpdateScheduleRequest,
 };
 use tokio::sync::OnceCell;
 use tonic::{Code, Request, Status};
@@ -220,23 +220,29 @@ impl Schedules {
             .flatten())
     }
 
-    /// Fails if the namespace does not exist. If the server does not say, for
-    /// example to a caller without the permission to ask, the result is no
-    /// error.
-    pub async fn check_namespace(&self) -> Result<(), RequestError> {
+    /// Describes the namespace. A failed request is not repeated.
+    pub(super) async fn describe_namespace(
+        &self,
+    ) -> Result<DescribeNamespaceResponse, RequestError> {
         let request = DescribeNamespaceRequest {
             namespace: self.client.namespace(),
             ..Default::default()
         };
-        let described = self
-            .send_tries(
-                |_| 1,
-                request,
-                |mut client, request| async move {
-                    WorkflowService::describe_namespace(&mut client, request).await
-                },
-            )
-            .await;
+        self.send_tries(
+            |_| 1,
+            request,
+            |mut client, request| async move {
+                WorkflowService::describe_namespace(&mut client, request).await
+            },
+        )
+        .await
+    }
+
+    /// Fails if the namespace does not exist. If the server does not say, for
+    /// example to a caller without the permission to ask, the result is no
+    /// error.
+    pub async fn check_namespace(&self) -> Result<(), RequestError> {
+        let described = self.describe_namespace().await;
         match described {
             Err(error @ RequestError::NoNamespace(_)) => Err(error),
             _ => Ok(()),

@@ -11,7 +11,7 @@ use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::query::v1::WorkflowQuery;
 use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
-    CountWorkflowExecutionsRequest, DescribeNamespaceRequest, DescribeWorkflowExecutionRequest,
+    CountWorkflowExecutionsRequest, DescribeWorkflowExecutionRequest,
     ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse, QueryWorkflowRequest,
     TerminateWorkflowExecutionRequest,
 };
@@ -156,19 +156,7 @@ impl Schedules {
     /// The time for which the server keeps a workflow after its end. `None` if
     /// the server does not say.
     pub(crate) async fn retention(&self) -> Option<Duration> {
-        let request = DescribeNamespaceRequest {
-            namespace: self.client.namespace(),
-            ..Default::default()
-        };
-        let described = self
-            .send_tries(
-                |_| 1,
-                request,
-                |mut client, request| async move {
-                    WorkflowService::describe_namespace(&mut client, request).await
-                },
-            )
-            .await;
+        let described = self.describe_namespace().await;
         let config = described.ok()?.config?;
         let retention = config.workflow_execution_retention_ttl?;
         Duration::try_from(retention).ok()

@@ -58,7 +58,7 @@ pub(super) async fn page<B: Backend>(
             snapshot.warnings.clone(),
         )
     };
-    let (views, total, incomplete, warnings) = service.list_workers.work(find).await?;
+    let (views, total, incomplete, warnings) = service.render_workers.work(find).await?;
     let main = html! {
         div.head {
             h1 { "Errors" }

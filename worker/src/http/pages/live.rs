@@ -1,6 +1,6 @@
 //! `GET /live`: tells open pages what changed, as server-sent events.
 //!
-//! One task looks for changes while a page is open, for all pages together, so that many
+//! One task observes changes while a page is open, for all pages together, so that many
 //! pages cost the Temporal server what one costs. An event only names what changed; the
 //! page then reads itself again.
 
@@ -37,7 +37,7 @@ pub(in crate::http) const STREAMS_EACH: usize = STREAMS - STREAMS / 4;
 const NAMED: usize = 200;
 /// Number of events that a slow page may fall behind.
 const BEHIND: usize = 16;
-/// Interval between two looks at the files.
+/// Interval between two comparisons of the files.
 const TICK: Duration = Duration::from_millis(200);
 /// Time after which a list that could not be made is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
@@ -77,8 +77,8 @@ impl Change {
 pub(in crate::http) struct Live {
     changes: broadcast::Sender<Arc<Change>>,
     open: ConcurrencyLimit,
-    /// A task looks for changes.
-    looks: Mutex<bool>,
+    /// A task observes the project.
+    is_observed: Mutex<bool>,
 }
 
 impl Default for Live {
@@ -86,14 +86,16 @@ impl Default for Live {
         Self {
             changes: broadcast::channel(BEHIND).0,
             open: ConcurrencyLimit::new("changes", STREAMS, STREAMS_EACH),
-            looks: Mutex::default(),
+            is_observed: Mutex::default(),
         }
     }
 }
 
 impl Live {
-    fn looks(&self) -> MutexGuard<'_, bool> {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn is_observed(&self) -> MutexGuard<'_, bool> {
+        self.is_observed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts another open page of a client: a person who is known by name, or an address.
@@ -114,7 +116,7 @@ pub(super) async fn events<B: Backend>(
     let live = &service.live;
     let page = live.open(&caller, peer)?;
     let receiver = live.changes.subscribe();
-    look_for_changes(&service);
+    start_observing(&service);
     let stop = service.stop.clone();
     let events = stream::unfold(
         (receiver, page, stop),
@@ -139,35 +141,35 @@ pub(super) async fn events<B: Backend>(
     Ok(Sse::new(events).keep_alive(keep_alive).into_response())
 }
 
-/// Starts the task that looks for changes, unless it runs. It ends when no page is open.
-fn look_for_changes<B: Backend>(service: &Arc<Service<B>>) {
-    let mut looks = service.live.looks();
-    if *looks {
+/// Starts the task that observes changes, unless it runs. It ends when no page is open.
+fn start_observing<B: Backend>(service: &Arc<Service<B>>) {
+    let mut is_observed = service.live.is_observed();
+    if *is_observed {
         return;
     }
-    *looks = true;
+    *is_observed = true;
     let service = Arc::clone(service);
     tokio::spawn(async move {
-        let looking = tokio::spawn(look(Arc::clone(&service)));
-        if let Err(error) = looking.await {
-            tracing::error!(%error, "a task that looks for changes panicked");
-            *service.live.looks() = false;
+        let observing = tokio::spawn(observe(Arc::clone(&service)));
+        if let Err(error) = observing.await {
+            tracing::error!(%error, "the task that observes changes for open pages panicked");
+            *service.live.is_observed() = false;
         }
     });
 }
 
-async fn look<B: Backend>(service: Arc<Service<B>>) {
+async fn observe<B: Backend>(service: Arc<Service<B>>) {
     let mut seen: Option<(Arc<Overview>, PassMark)> = None;
     let mut lists = Lists::new();
     let (mut status, mut status_at) = (None, Instant::now());
     let mut mark = PassMark::default();
-    let mut touched = Touched::default();
+    let mut of_passes = PassDefinitions::default();
     loop {
         {
             let live = &service.live;
-            let mut looks = live.looks();
+            let mut is_observed = live.is_observed();
             if live.open.is_unused() || service.stop.is_cancelled() {
-                *looks = false;
+                *is_observed = false;
                 return;
             }
         }
@@ -178,7 +180,7 @@ async fn look<B: Backend>(service: Arc<Service<B>>) {
             if found != mark {
                 // The pass may have written what pages show.
                 service.forget_schedules();
-                touched.add(status.as_deref(), mark.pass);
+                of_passes.add(status.as_deref(), mark.pass);
                 mark = found;
             }
         }
@@ -194,15 +196,16 @@ async fn look<B: Backend>(service: Arc<Service<B>>) {
                     if Arc::ptr_eq(before, &overview) && *before_mark == mark => {}
                 Some((before, before_mark)) => {
                     let (pass, before) = (*before_mark != mark, Arc::clone(before));
-                    let (after, touched) = (Arc::clone(&overview), std::mem::take(&mut touched));
-                    let differ = move || difference(&before, &after, pass, touched);
-                    let change = service.list_workers.work(differ).await;
+                    let (after, of_passes) =
+                        (Arc::clone(&overview), std::mem::take(&mut of_passes));
+                    let differ = move || difference(&before, &after, pass, of_passes);
+                    let change = service.render_workers.work(differ).await;
                     tell(&service, change.unwrap_or_else(|_| Change::unknown()));
                     seen = Some((overview, mark.clone()));
                 }
                 None => {
                     // Passes before the first overview are no change.
-                    touched = Touched::default();
+                    of_passes = PassDefinitions::default();
                     seen = Some((overview, mark.clone()));
                 }
             }
@@ -211,7 +214,7 @@ async fn look<B: Backend>(service: Arc<Service<B>>) {
     }
 }
 
-/// Lists the schedules again and again beside the loop that looks for changes, so that a saved
+/// Lists the schedules again and again beside the loop that observes changes, so that a saved
 /// file need not wait for a list.
 struct Lists {
     /// The list that is being made.
@@ -290,13 +293,13 @@ impl PassMark {
 
 /// The definitions with which passes did something.
 #[derive(Debug, Default)]
-struct Touched {
+struct PassDefinitions {
     ids: BTreeSet<String>,
     /// There are more than the reports name.
     more: bool,
 }
 
-impl Touched {
+impl PassDefinitions {
     /// Adds those of the passes after this one.
     fn add(&mut self, status: Option<&Status>, after: u64) {
         let reports = status.map_or(&[][..], |status| &status.reports);
@@ -310,10 +313,15 @@ impl Touched {
 }
 
 /// The rows that differ, and those with which a pass did something.
-fn difference(before: &Overview, after: &Overview, pass: bool, touched: Touched) -> Change {
+fn difference(
+    before: &Overview,
+    after: &Overview,
+    pass: bool,
+    of_passes: PassDefinitions,
+) -> Change {
     let mut change = Change {
         pass,
-        many: touched.more,
+        many: of_passes.more,
         ..Change::default()
     };
     let mut differ = |id: Option<String>| match id {
@@ -322,7 +330,7 @@ fn difference(before: &Overview, after: &Overview, pass: bool, touched: Touched)
         }
         _ => change.many = true,
     };
-    for id in touched.ids {
+    for id in of_passes.ids {
         differ(Some(id));
     }
     let (old, new) = (before.by_place(), after.by_place());

@@ -81,7 +81,7 @@ impl Overviews {
         }
         let (project, status) = (service.backend.project().clone(), status.cloned());
         let join = move || Overview::new(&project, snapshot, schedules, status.as_ref());
-        let overview = Arc::new(service.list_workers.work(join).await?);
+        let overview = Arc::new(service.render_workers.work(join).await?);
         *last = Some(Kept {
             overview: Arc::clone(&overview),
             pass,

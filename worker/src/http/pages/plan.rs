@@ -53,7 +53,7 @@ const SECTIONS: [(BlockKind, &str, &str); 7] = [
 /// Maximum age of a plan that a page shows. After that, the plan is forgotten.
 const FRESH: Duration = Duration::from_secs(2);
 /// Maximum number of plans that are kept: one, of the present files.
-const PLANS: usize = 1;
+const PLANS_KEPT: usize = 1;
 
 /// A plan, and the same in words. Nothing of it depends on who reads it.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub(in crate::http) struct Plans(CachedMap<Revision, WordedPlan, Problem>);
 
 impl Default for Plans {
     fn default() -> Self {
-        Self(CachedMap::new(PLANS, FRESH))
+        Self(CachedMap::new(PLANS_KEPT, FRESH))
     }
 }
 
@@ -89,7 +89,7 @@ impl Plans {
                 text: planned.plan.text(),
                 planned,
             };
-            Ok((began, service.list_workers.work(words).await?))
+            Ok((began, service.render_workers.work(words).await?))
         };
         self.0.get(revision, FRESH, take_turn, make).await
     }
@@ -104,7 +104,7 @@ pub(super) async fn page<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     frame: Frame,
 ) -> Result<Response, Problem> {
-    let worded = service.worded_plans.get(&service, &frame.caller).await?;
+    let worded = service.shared_plans.get(&service, &frame.caller).await?;
     let suspended = frame.status().and_then(|status| status.suspended.clone());
     let (times, token) = (frame.times, frame.token.clone());
     let may_operate = frame.caller.may_operate();
@@ -133,7 +133,7 @@ pub(super) async fn page<B: Backend>(
         );
         (title, main)
     };
-    let (title, main) = service.list_workers.work(render).await?;
+    let (title, main) = service.render_workers.work(render).await?;
     Ok(frame.page(Some(Tab::Plan), &title, &main))
 }
 

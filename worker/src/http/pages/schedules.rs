@@ -70,7 +70,7 @@ pub(super) async fn page<B: Backend>(
             (selection, selected, wanted)
         }
     };
-    let (selection, selected, wanted) = service.list_workers.work(select).await?;
+    let (selection, selected, wanted) = service.render_workers.work(select).await?;
     let strips = service.strips.get(&service, wanted).await;
     let render = move || {
         let table = Table {
@@ -88,7 +88,7 @@ pub(super) async fn page<B: Backend>(
         let main = main(&table, held.as_ref(), away.as_deref(), &page);
         (title(&overview), main)
     };
-    let (title, main) = service.list_workers.work(render).await?;
+    let (title, main) = service.render_workers.work(render).await?;
     Ok(frame.page(Some(Tab::Schedules), &title, &main))
 }
 

@@ -20,7 +20,7 @@ use crate::time_text::precise;
 /// Maximum age of a strip whose schedule shows no newer run.
 const FRESH: Duration = Duration::from_secs(30);
 /// Maximum age of a strip whose schedule shows a newer run, or a run that goes on.
-const AT_LEAST: Duration = Duration::from_secs(2);
+const FRESH_WHILE_CHANGING: Duration = Duration::from_secs(2);
 /// Time for which a page waits for its strips. A strip that comes later is on the next page.
 const WAIT: Duration = Duration::from_millis(400);
 /// Maximum number of strips that are kept.
@@ -81,7 +81,7 @@ fn old(all: &BTreeMap<ScheduleId, Strip>, wanted: &[Wanted]) -> Vec<Wanted> {
 impl Strip {
     fn is_fresh(&self, last: &LastSeen) -> bool {
         let is_same = self.last == *last && self.runs.iter().all(|run| run.ended.is_some());
-        self.read_at.elapsed() < if is_same { FRESH } else { AT_LEAST }
+        self.read_at.elapsed() < if is_same { FRESH } else { FRESH_WHILE_CHANGING }
     }
 }
 

@@ -4,7 +4,7 @@ use almanac_core::record::{Change, HistoryEntryKind, Op, Override};
 
 use super::visitor::Visitor;
 use super::*;
-use crate::registry::{Named, RELOAD_NAMES, ReloadCause, ReloadChanges};
+use crate::registry::{RELOAD_NAMES, ReloadCause, ReloadChanges, ReloadNames};
 
 fn visitor(server: &Server) -> Visitor<'_> {
     Visitor {
@@ -42,8 +42,8 @@ fn reload(minutes: i64, cause: ReloadCause, changes: ReloadChanges) -> RecentRel
     }
 }
 
-fn named(names: &[&str]) -> Named {
-    Named {
+fn named(names: &[&str]) -> ReloadNames {
+    ReloadNames {
         count: names.len() as u64,
         names: names.iter().map(|&name| name.to_owned()).collect(),
     }

@@ -5,7 +5,7 @@ mod calendars;
 mod files;
 mod follow;
 mod real;
-mod recent;
+mod recent_reloads;
 mod rescan;
 mod retention;
 mod speed;

@@ -71,7 +71,7 @@ pub(super) async fn preview<B: Backend>(
         let main = page(action, &seen.overview, &rows, &frame);
         Ok(frame.page(Some(Tab::Schedules), action.words(), &main))
     };
-    service.list_workers.work(render).await?
+    service.render_workers.work(render).await?
 }
 
 /// The rows that were picked, or that match.

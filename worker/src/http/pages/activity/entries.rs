@@ -13,7 +13,7 @@ use super::super::links;
 use super::super::times::Times;
 use super::query::Query;
 use crate::activity_log::{Entry, KindFilter, PassEntry, PassError};
-use crate::registry::{Named, RecentReload, ReloadCause};
+use crate::registry::{RecentReload, ReloadCause, ReloadNames};
 use crate::wording::{self, HistoryWords, counted, operation};
 
 /// Maximum number of changes, and of errors, that are shown of a pass.
@@ -168,7 +168,7 @@ fn quiet(passes: &[&PassEntry], times: &Times) -> Markup {
     line(newest.at, "calm", (Glyph::Check, Tone::Quiet), times, &what)
 }
 
-/// Who asked for what.
+/// A request, with the person who made it.
 fn asked(entry: &HistoryEntry, query: &Query) -> Markup {
     let words = HistoryWords::of(entry);
     html! {
@@ -305,7 +305,7 @@ fn reload(reload: &RecentReload, query: &Query) -> Markup {
 }
 
 /// The definitions of a reload, or the documents.
-fn names(named: &Named, word: &str, sign: &str) -> Markup {
+fn names(named: &ReloadNames, word: &str, sign: &str) -> Markup {
     let is_bad = word == "invalid";
     let more = named.count.saturating_sub(named.names.len() as u64);
     html! {

@@ -87,7 +87,7 @@ pub(super) async fn page<B: Backend>(
             @if let Some(workers) = &workers { (self::workers(workers, &times)) }
         }
     };
-    let main = service.list_workers.work(render).await?;
+    let main = service.render_workers.work(render).await?;
     Ok(frame.page(Some(Tab::Activity), "Activity", &main))
 }
 

@@ -54,7 +54,7 @@ fn row(gap: &Gap, zone: &str, times: &Times) -> Markup {
     html! {
         tr {
             td data-h="Due" { (times.exact(gap.due, zone)) }
-            td data-h="Why" { (gap.cause.map_or("The reason is not known.", gap_cause)) }
+            td data-h="Why" { (gap.cause.map_or("the cause is not known", gap_cause)) }
         }
     }
 }

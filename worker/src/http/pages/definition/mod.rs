@@ -88,7 +88,7 @@ pub(super) async fn page<B: Backend>(
         let detail = format!("there is no definition and no schedule `{id}`");
         return Err(Problem::new(StatusCode::NOT_FOUND, detail));
     };
-    let readings = &service.readings;
+    let readings = &service.definition_readings;
     let reading = readings.get(&service, &frame.caller, &overview, &row, &id);
     let subject = Subject {
         reading: reading.await?,
@@ -105,7 +105,7 @@ pub(super) async fn page<B: Backend>(
     );
     let times = frame.times;
     let render = move || main(&subject, &times);
-    let main = service.list_workers.work(render).await?;
+    let main = service.render_workers.work(render).await?;
     Ok(frame.page(Some(Tab::Schedules), &title, &main))
 }
 

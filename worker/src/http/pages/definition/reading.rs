@@ -95,7 +95,7 @@ async fn read<B: Backend>(
     };
     let errors = {
         let (overview, id) = (Arc::clone(overview), id.to_owned());
-        service.list_workers.work(move || {
+        service.render_workers.work(move || {
             let failing = failing_where(&overview.snapshot, |known, _| {
                 known.is_some_and(|known| known.as_str() == id)
             });

@@ -50,7 +50,7 @@ pub(super) async fn page<B: Backend>(
         .await?;
     let ui = frame.temporal_ui();
     let render = move || Drawing::of(&timeline, &query, ui).markup();
-    let main = service.list_workers.work(render).await?;
+    let main = service.render_workers.work(render).await?;
     Ok(frame.page(Some(Tab::Timeline), "Timeline", &main))
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::difference::{Difference, each_difference};
 use super::{ReadDepth, ReloadError};
 
 /// Maximum number of reloads that are remembered.
@@ -55,7 +56,7 @@ pub enum ReloadCause {
     Change,
     /// The timer, which finds changes that the file system does not report.
     Timer,
-    /// An operator or a program asked for a pass.
+    /// An operator or a program asked to read the files again.
     Request,
 }
 
@@ -78,21 +79,20 @@ pub struct ReloadChanges {
     /// `true` if the folders were not read completely, so that nothing is removed.
     pub incomplete: bool,
     /// Definitions that are new.
-    pub added: Named,
+    pub added: ReloadNames,
     /// Definitions that differ.
-    pub changed: Named,
+    pub changed: ReloadNames,
     /// Definitions that are served no more.
-    pub removed: Named,
+    pub removed: ReloadNames,
     /// Documents that were not invalid before, by their ids or sources.
-    pub newly_invalid: Named,
+    pub newly_invalid: ReloadNames,
     /// Documents that were invalid and are not any more, by their ids or sources.
-    pub valid_again: Named,
+    pub valid_again: ReloadNames,
 }
 
 /// Some definitions or documents.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, ToSchema)]
-#[schema(as = ReloadNames)]
-pub struct Named {
+pub struct ReloadNames {
     /// Number of definitions or documents.
     pub count: u64,
     /// The first of their names, in order; at most 10.
@@ -100,7 +100,7 @@ pub struct Named {
     pub names: Vec<String>,
 }
 
-impl Named {
+impl ReloadNames {
     fn add(&mut self, name: &str) {
         self.count += 1;
         if self.names.len() < RELOAD_NAMES {
@@ -120,23 +120,11 @@ impl ReloadChanges {
             incomplete: !now.is_complete(),
             ..Self::default()
         };
-        // Both maps are in the same order, so that no search is needed.
-        let mut earlier = before.definitions.iter().peekable();
-        for (id, loaded) in &now.definitions {
-            while let Some((gone, _)) = earlier.next_if(|(old, _)| *old < id) {
-                changes.removed.add(gone.as_str());
-            }
-            match earlier.next_if(|(old, _)| *old == id) {
-                None => changes.added.add(id.as_str()),
-                Some((_, old)) if old.definition.revision != loaded.definition.revision => {
-                    changes.changed.add(id.as_str());
-                }
-                Some(_) => {}
-            }
-        }
-        for (gone, _) in earlier {
-            changes.removed.add(gone.as_str());
-        }
+        each_difference(before, now, |difference| match difference {
+            Difference::Added(id) => changes.added.add(id.as_str()),
+            Difference::Changed { id, .. } => changes.changed.add(id.as_str()),
+            Difference::Removed(id) => changes.removed.add(id.as_str()),
+        });
         let (failed_before, failed_now) = (failing(before), failing(now));
         for name in failed_now.difference(&failed_before) {
             changes.newly_invalid.add(name);

@@ -1,9 +1,9 @@
 //! The reloads that a registry remembers.
 
-use super::super::{Named, RELOAD_NAMES, RELOADS_KEPT, RecentReload};
+use super::super::{RELOAD_NAMES, RELOADS_KEPT, RecentReload, ReloadNames};
 use super::*;
 
-fn names(named: &Named) -> String {
+fn names(named: &ReloadNames) -> String {
     format!("{} {}", named.count, named.names.join(","))
 }
 
