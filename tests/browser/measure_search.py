@@ -30,6 +30,8 @@ window.timeOf = (text) => new Promise((resolve) => {
     };
     look();
 });
+// Playwright would call a function that is the result.
+undefined;
 """
 
 
