@@ -8,7 +8,9 @@ CARGO ?= cargo
 PYTHON ?= python3
 TOOLS := .tools
 STAMP := $(TOOLS)/stamp
-DIR ?= examples/definitions
+# Folders of the definitions that `make run` serves. One of the examples has a mistake, to show how
+# it is reported.
+DIR ?= examples/definitions examples/mistake
 # End-to-end tests wait for servers most of the time: more of them at once than cores.
 E2E_THREADS ?= 4
 # cargo-deny is built from crates.io. Its version is in its path, so another one is built anew.
@@ -34,7 +36,7 @@ $(STAMP): tools/requirements.txt tools/schemathesis.txt tools/browser.txt tools/
 
 run: $(STAMP) ## Build Almanac quickly and run it with a dev server on $(DIR)
 	$(CARGO) build --profile local --locked -p almanac
-	target/local/almanac dev --temporal-cli $(TOOLS)/bin/temporal --dir $(DIR)
+	target/local/almanac dev --temporal-cli $(TOOLS)/bin/temporal $(addprefix --dir ,$(DIR))
 
 test: tools ## Run every test, the end-to-end ones on real servers too
 	@RUST_TEST_THREADS=$(E2E_THREADS) CARGO="$(CARGO)" tools/summarise.sh tools/test.sh $(TOOLS)
@@ -59,7 +61,7 @@ deny: $(DENY)/bin/cargo-deny ## Licenses, advisories and sources of all dependen
 $(DENY)/bin/cargo-deny:
 	$(CARGO) install --locked --root $(DENY) cargo-deny@$(DENY_VERSION)
 
-coverage: $(STAMP) ## Covered lines of `times`, `jq`, `steps`, `core` and `workflows`: 90 % at least of each
+coverage: $(STAMP) ## Covered lines of `times`, `jq`, `events`, `steps`, `core` and `workflows`: 90 % at least of each
 	RUST_TEST_THREADS=$(E2E_THREADS) CARGO="$(CARGO)" PYTHON="$(PYTHON)" tools/coverage.sh $(COVERAGE)
 
 fuzz: ## Search for inputs that break a promise: TARGET=cron SECONDS=60

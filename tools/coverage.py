@@ -14,7 +14,14 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CRATES = ["crates/times", "crates/jq", "crates/steps", "crates/core", "workflows"]
+CRATES = [
+    "crates/times",
+    "crates/jq",
+    "crates/events",
+    "crates/steps",
+    "crates/core",
+    "workflows",
+]
 TEST_MODULE = re.compile(r"^#\[cfg\(test\)\]\n(pub(\(crate\))? )?mod \w+ \{", re.MULTILINE)
 
 

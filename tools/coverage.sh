@@ -1,6 +1,6 @@
 #!/bin/bash
-# Measures which lines the tests run of `times`, `jq`, `steps`, `core` and `workflows`, and fails if
-# it is less than PERCENT of the lines of one of these crates:
+# Measures which lines the tests run of `times`, `jq`, `events`, `steps`, `core` and `workflows`, and
+# fails if it is less than PERCENT of the lines of one of these crates:
 #
 #   tools/coverage.sh PERCENT
 #

@@ -12,6 +12,7 @@ pub mod manual_runs;
 pub mod metrics;
 mod payload;
 pub mod reconcile;
+pub mod router;
 pub mod schedules;
 pub mod steps;
 pub mod timeline;

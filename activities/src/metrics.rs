@@ -6,7 +6,7 @@
 //! values.
 
 use almanac_core::field::Field;
-use almanac_core::record::{Op, Report, RunKind, RunState, Trigger};
+use almanac_core::record::{DeliveryState, DeliveryVia, Op, Report, RunKind, RunState, Trigger};
 use jiff::Timestamp;
 
 /// A metric of Almanac's own.
@@ -199,6 +199,14 @@ pub(crate) fn operation(op: Op, succeeded: bool) {
     let result = if succeeded { "ok" } else { "error" };
     metrics::counter!(
         Metric::ScheduleOperations.as_str(), "op" => op_name(op), "result" => result
+    )
+    .increment(1);
+}
+
+/// Counts one delivery of an event.
+pub(crate) fn event(via: DeliveryVia, state: DeliveryState) {
+    metrics::counter!(
+        Metric::EventsTotal.as_str(), "source" => via.as_str(), "result" => state.as_str()
     )
     .increment(1);
 }

@@ -13,6 +13,7 @@ mod destroying;
 mod dev;
 mod drift;
 mod due_runs;
+mod events;
 mod fake_worker;
 mod harness;
 mod importing;

@@ -8,24 +8,39 @@ use serde_json::Value;
 
 /// The crates of the workspace that each crate may import, from the bottom up: a crate
 /// imports only those above it in this list.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("almanac-base", &[]),
     ("almanac-times", &["almanac-base"]),
     ("almanac-jq", &["almanac-base"]),
-    ("almanac-steps", &["almanac-base", "almanac-jq"]),
+    ("almanac-events", &["almanac-base", "almanac-jq"]),
+    (
+        "almanac-steps",
+        &["almanac-base", "almanac-events", "almanac-jq"],
+    ),
     (
         "almanac-core",
-        &["almanac-base", "almanac-steps", "almanac-times"],
+        &[
+            "almanac-base",
+            "almanac-events",
+            "almanac-steps",
+            "almanac-times",
+        ],
     ),
     (
         "almanac-workflows",
-        &["almanac-base", "almanac-core", "almanac-steps"],
+        &[
+            "almanac-base",
+            "almanac-core",
+            "almanac-events",
+            "almanac-steps",
+        ],
     ),
     (
         "almanac-activities",
         &[
             "almanac-base",
             "almanac-core",
+            "almanac-events",
             "almanac-steps",
             "almanac-times",
             "almanac-workflows",
@@ -37,6 +52,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
             "almanac-activities",
             "almanac-base",
             "almanac-core",
+            "almanac-events",
             "almanac-steps",
             "almanac-times",
             "almanac-workflows",
@@ -44,7 +60,7 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ),
 ];
 /// Number of layers without I/O: the engines, the model, the workflows.
-const PURE: usize = 6;
+const PURE: usize = 7;
 
 /// Crates that touch the world. No pure layer may be able to name one.
 const IO: [&str; 15] = [

@@ -11,10 +11,11 @@ use syn::visit::{self, Visit};
 use syn::{Ident, Item, ItemMod, UseTree};
 
 /// The crates, by the folders of their manifests.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "crates/base",
     "crates/times",
     "crates/jq",
+    "crates/events",
     "crates/steps",
     "crates/core",
     "workflows",

@@ -254,6 +254,20 @@ impl Worker {
         Ok((answer.status, body))
     }
 
+    /// Sends an event in the structured mode of `CloudEvents`: status and body.
+    pub async fn send_event(&self, event: &Value) -> anyhow::Result<(u16, Value)> {
+        let request = self.http.post(self.url("/events"));
+        let request = request
+            .header("content-type", "application/cloudevents+json")
+            .body(event.to_string());
+        let answer = answer(request).await?;
+        let body = match answer.body.as_str() {
+            "" => Value::Null,
+            body => json(answer.status, body)?,
+        };
+        Ok((answer.status, body))
+    }
+
     fn request(
         &self,
         method: &str,

@@ -54,6 +54,7 @@ pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Part
     let (args, to_call) = (args.clone(), Arc::clone(&steps));
     Ok(Parts {
         steps,
+        keys: keys.clone(),
         serve: Box::new(move |listener, shared, stop| {
             Box::pin(http::serve(listener, shared, authority, stop))
         }),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use almanac_base::exact::{Inexact, inexact};
 use almanac_base::names::{MEMO_KEY, Project, ScheduleId};
 use almanac_core::record::OwnerMemo;
 use almanac_core::schedule::ScheduleValues;
@@ -23,7 +24,7 @@ use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
 
-use super::wire::{self, Inexact, inexact};
+use super::wire;
 use super::{is_being_adopted, original_note};
 
 /// The metadata key of a payload's encoding.

@@ -23,6 +23,7 @@ pub mod wire;
 
 pub use actions::{Missed, Run, Runs};
 pub use adopt::{Adopter, QUIET, is_being_adopted, original_note};
+pub(crate) use apply::request_id;
 pub use apply::{Applied, Applier};
 pub(crate) use backfill::backfill_request;
 pub use client::{

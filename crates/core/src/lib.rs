@@ -7,6 +7,7 @@ pub mod definition;
 pub mod field;
 pub mod plan;
 pub mod record;
+pub mod routing;
 pub mod schedule;
 pub mod snapshot;
 pub mod write;

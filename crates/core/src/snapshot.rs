@@ -10,13 +10,13 @@ use std::sync::Arc;
 use almanac_base::names::{DefinitionId, Revision};
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{DayCalendar, Definition, Diagnostic, Kind};
+use crate::definition::{DayCalendar, Definition, Diagnostic, EventType, Kind, Labels};
 use crate::record::ReportError;
 
-/// Maximum number of archived definitions and calendars that are remembered.
+/// Maximum number of archived documents that are remembered.
 pub const ARCHIVED_KEPT: usize = 100;
 
-/// All definitions and calendars, and the errors of the documents that fail.
+/// All definitions, calendars and event types, and the errors of the documents that fail.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
     /// Digest of the files' contents and relative paths, and of everything that could not be read.
@@ -26,6 +26,8 @@ pub struct Snapshot {
     /// Calendars that definitions can name, including last good versions. The definitions have the
     /// excluded days already.
     pub calendars: BTreeMap<DefinitionId, LoadedCalendar>,
+    /// Types of events, including last good versions.
+    pub event_types: BTreeMap<DefinitionId, LoadedEventType>,
     /// Documents that fail now, in the order of their sources.
     pub failed: Vec<FailedDocument>,
     /// Warnings of the documents that are valid.
@@ -34,7 +36,7 @@ pub struct Snapshot {
     /// failed part-way, or a root that was replaced and not yet seen twice. Nothing may be removed
     /// while this list is not empty.
     pub incomplete: Vec<String>,
-    /// Definitions and calendars that disappeared while this worker ran, the latest first; at most
+    /// Definitions, calendars and event types that disappeared while this worker ran, the latest first; at most
     /// [`ARCHIVED_KEPT`]. The list is for people; no decision depends on it.
     pub archived: Vec<Archived>,
 }
@@ -59,6 +61,35 @@ pub struct LoadedCalendar {
     /// Source of the calendar: `path` or `path:line` of its document, relative to the given folder.
     pub source: String,
     /// Relation of the calendar to the document on disk.
+    pub status: LoadStatus,
+}
+
+/// A type of events that triggers can name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadedEventType {
+    /// Type of events.
+    pub event_type: Arc<EventType>,
+    /// Source of the event type: `path` or `path:line` of its document, relative to the given
+    /// folder.
+    pub source: String,
+    /// Relation of the event type to the document on disk.
+    pub status: LoadStatus,
+}
+
+/// A document of any kind that is served.
+#[derive(Debug, Clone, Copy)]
+pub struct ServedDocument<'a> {
+    /// Id of the document.
+    pub id: &'a DefinitionId,
+    /// Revision of the document.
+    pub revision: &'a Revision,
+    /// Short description for people.
+    pub description: Option<&'a str>,
+    /// Labels by which people and tools select documents.
+    pub labels: &'a Labels,
+    /// Source of the document: `path` or `path:line`, relative to the given folder.
+    pub source: &'a str,
+    /// Relation of the served version to the document on disk.
     pub status: LoadStatus,
 }
 
@@ -109,15 +140,57 @@ pub fn file_of(source: &str) -> &str {
     }
 }
 
-/// A definition or a calendar that disappeared.
+impl Loaded {
+    /// The document that is served.
+    pub fn served(&self) -> ServedDocument<'_> {
+        ServedDocument {
+            id: &self.definition.id,
+            revision: &self.definition.revision,
+            description: self.definition.description.as_deref(),
+            labels: &self.definition.labels,
+            source: &self.source,
+            status: self.status,
+        }
+    }
+}
+
+impl LoadedCalendar {
+    /// The document that is served.
+    pub fn served(&self) -> ServedDocument<'_> {
+        ServedDocument {
+            id: &self.calendar.id,
+            revision: &self.calendar.revision,
+            description: self.calendar.description.as_deref(),
+            labels: &self.calendar.labels,
+            source: &self.source,
+            status: self.status,
+        }
+    }
+}
+
+impl LoadedEventType {
+    /// The document that is served.
+    pub fn served(&self) -> ServedDocument<'_> {
+        ServedDocument {
+            id: &self.event_type.id,
+            revision: &self.event_type.revision,
+            description: self.event_type.description.as_deref(),
+            labels: &self.event_type.labels,
+            source: &self.source,
+            status: self.status,
+        }
+    }
+}
+
+/// A definition, a calendar or an event type that disappeared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archived {
     pub kind: Kind,
-    /// Id of the definition or calendar.
+    /// Id of the document.
     pub id: DefinitionId,
     /// Last source of the document: `path` or `path:line`.
     pub source: String,
-    /// Last revision of the definition or calendar.
+    /// Last revision of the document.
     pub revision: Revision,
 }
 
@@ -126,6 +199,30 @@ impl Snapshot {
     /// removed.
     pub fn is_complete(&self) -> bool {
         self.incomplete.is_empty()
+    }
+
+    /// Returns the document of this kind and id that is served.
+    pub fn served(&self, kind: Kind, id: &DefinitionId) -> Option<ServedDocument<'_>> {
+        match kind {
+            Kind::Workflow => self.definitions.get(id).map(Loaded::served),
+            Kind::Calendar => self.calendars.get(id).map(LoadedCalendar::served),
+            Kind::EventType => self.event_types.get(id).map(LoadedEventType::served),
+        }
+    }
+
+    /// Returns all documents of this kind that are served, in the order of their ids.
+    pub fn all_served(&self, kind: Kind) -> Box<dyn Iterator<Item = ServedDocument<'_>> + '_> {
+        match kind {
+            Kind::Workflow => Box::new(self.definitions.values().map(Loaded::served)),
+            Kind::Calendar => Box::new(self.calendars.values().map(LoadedCalendar::served)),
+            Kind::EventType => Box::new(self.event_types.values().map(LoadedEventType::served)),
+        }
+    }
+
+    /// Number of documents of this kind that fail.
+    pub fn failing(&self, kind: Kind) -> usize {
+        let failed = self.failed.iter();
+        failed.filter(|failed| failed.kind == kind).count()
     }
 
     /// Ids that failing documents state, of every kind: a failing document may state the wrong kind

@@ -5,7 +5,7 @@
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
-pub mod event;
 pub mod language;
 pub mod limits;
 pub mod machine;
+pub mod trigger;

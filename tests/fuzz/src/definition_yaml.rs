@@ -37,6 +37,10 @@ pub fn definition_yaml(bytes: &[u8]) {
                 assert_eq!(document.id.as_ref(), Some(&calendar.id));
                 &[][..]
             }
+            Ok(Parsed::EventType(event_type)) => {
+                assert_eq!(document.id.as_ref(), Some(&event_type.id));
+                &[][..]
+            }
             Err(errors) => {
                 assert!(!errors.is_empty(), "a document that fails has an error");
                 errors

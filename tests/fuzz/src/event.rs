@@ -3,8 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use almanac_base::size::{depth, json_size};
+use almanac_events::{MAX_BYTES, cloud_event};
 use almanac_jq::MAX_DEPTH;
-use almanac_steps::event::{UNREAD_BYTES, cloud_event};
 use almanac_steps::language::{self, Flow};
 use almanac_steps::machine::{About, Delivery, Machine, Position, Status};
 use jiff::Timestamp;
@@ -47,7 +47,7 @@ pub fn event(bytes: &[u8]) {
     };
     assert_eq!(event, value, "an event is passed on unchanged");
     assert!(depth(&event) <= MAX_DEPTH);
-    assert!(json_size(&event) <= UNREAD_BYTES);
+    assert!(json_size(&event) <= MAX_BYTES);
     for name in ["specversion", "id", "source", "type"] {
         assert!(event[name].as_str().is_some_and(|text| !text.is_empty()));
     }
@@ -76,6 +76,7 @@ fn about() -> About {
         id: "fuzz/run".to_owned(),
         source: "almanac/fuzz".to_owned(),
         runtime: json!({}),
+        chain: None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use almanac_activities::manual_runs::Range;
 use almanac_activities::reconcile;
+use almanac_activities::router::{Arrival, EventRouter};
 use almanac_activities::schedules::view::{
     self, ScheduleDetail, ScheduleView, ViewContext, ViewFiles,
 };
@@ -17,12 +18,14 @@ use almanac_activities::timeline::{
 };
 use almanac_base::names::{DefinitionId, Project, ScheduleId, WorkerId};
 use almanac_core::record::{
-    HistoryEntry, Options, OverrideAnswer, OverrideRequest, PassInput, RunAnswer, RunKind,
-    RunRequest, Status, SuspendRequest, SyncRequest,
+    Delivery, HistoryEntry, Options, OverrideAnswer, OverrideRequest, PassInput, RunAnswer,
+    RunKind, RunRequest, Status, SuspendRequest, SyncRequest,
 };
 use almanac_core::snapshot::{Snapshot, file_of};
+use almanac_events::CloudEvent;
 use almanac_times::When;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use temporalio_client::{Client, NamespacedClient as _};
 use tokio::sync::watch;
 
@@ -53,6 +56,8 @@ pub struct Shared {
     pub temporal_ui: Option<String>,
     /// Reader of timelines, with what several of them need.
     pub timelines: TimelineReader,
+    /// Router of events.
+    pub events: Arc<EventRouter>,
     /// The connections to Temporal, updated whenever the process connects.
     pub(crate) clients: watch::Receiver<Option<Client>>,
 }
@@ -180,6 +185,20 @@ impl Backend for Shared {
             times,
             truncated: 0,
         })
+    }
+
+    async fn deliver(&self, event: CloudEvent, arrival: Arrival) -> Result<Delivery, BackendError> {
+        let requests = self.requests()?;
+        let event = Arc::new(event.into_json());
+        Ok(self.events.deliver(&requests, &event, arrival).await)
+    }
+
+    fn deliveries(&self) -> Vec<Delivery> {
+        self.events.deliveries().newest_first()
+    }
+
+    fn delivery(&self, id: &str) -> Option<(Delivery, Option<Arc<Value>>)> {
+        self.events.deliveries().get(id)
     }
 
     async fn schedules(&self) -> Result<Vec<ScheduleView>, BackendError> {

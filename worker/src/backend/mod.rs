@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::router::Arrival;
 use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::{ScheduleDetail, ScheduleView};
 use almanac_activities::timeline::{Lane, Timeline, TimelineRun, Window};
@@ -16,13 +17,15 @@ use almanac_base::names::{DefinitionId, Project, ScheduleId, WorkerId};
 use almanac_base::size::json_size as size;
 use almanac_core::plan::Plan;
 use almanac_core::record::{
-    HistoryEntry, OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind, RunRequest, Status,
-    SuspendRequest, SyncRequest,
+    Delivery, HistoryEntry, OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind,
+    RunRequest, Status, SuspendRequest, SyncRequest,
 };
 use almanac_core::snapshot::Snapshot;
+use almanac_events::CloudEvent;
 use almanac_times::When;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::fire_times::TimesChange;
 use crate::health::Readiness;
@@ -105,6 +108,21 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The changes that a pass would make now. Writes nothing.
     fn plan(&self) -> impl Future<Output = Result<Planned, BackendError>> + Send;
+
+    /// Starts the runs of the definitions whose triggers take an event, and records the delivery.
+    /// If the future is dropped, the runs that were started go on, and the same event starts no
+    /// run twice.
+    fn deliver(
+        &self,
+        event: CloudEvent,
+        arrival: Arrival,
+    ) -> impl Future<Output = Result<Delivery, BackendError>> + Send;
+
+    /// The last deliveries of events to this process, newest first.
+    fn deliveries(&self) -> Vec<Delivery>;
+
+    /// The delivery with this id, and its event if the event is kept.
+    fn delivery(&self, id: &str) -> Option<(Delivery, Option<Arc<Value>>)>;
 
     /// The project's schedules, by definition. Describes none of them.
     fn schedules(&self) -> impl Future<Output = Result<Vec<ScheduleView>, BackendError>> + Send;

@@ -121,7 +121,10 @@ async fn check_folders(
     registry.reload(ReadDepth::Contents).await?;
     let snapshot = registry.snapshot();
     // This registry served no definitions before, so none is stale.
-    findings.valid += snapshot.definitions.len() + snapshot.calendars.len();
+    let valid = Kind::ALL
+        .into_iter()
+        .flat_map(|kind| snapshot.all_served(kind));
+    findings.valid += valid.count();
     findings.invalid += snapshot.failed.len();
     let errors = snapshot.failed.iter().flat_map(|failed| &failed.errors);
     findings
@@ -205,7 +208,7 @@ fn checked(
         Ok(Parsed::Definition(definition)) => {
             calendars.resolve(definition, &document.calendars).map(Some)
         }
-        Ok(Parsed::Calendar(_)) => Ok(None),
+        Ok(Parsed::Calendar(_) | Parsed::EventType(_)) => Ok(None),
         Err(errors) => Err(errors.clone()),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Revision};
 use almanac_core::definition::{Diagnostic, Kind, Labels};
-use almanac_core::snapshot::{Archived, LoadStatus, Loaded, LoadedCalendar, Snapshot, file_of};
+use almanac_core::snapshot::{LoadStatus, ServedDocument, Snapshot, file_of};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -99,17 +99,14 @@ struct Row<'a> {
     id: Option<&'a DefinitionId>,
     status: DefinitionStatus,
     source: &'a str,
-    of: Of<'a>,
+    /// Revision of the version that is served, or of the last one that was.
+    revision: Option<&'a Revision>,
+    description: Option<&'a str>,
+    labels: &'a Labels,
+    /// `enabled` of a definition.
+    enabled: Option<bool>,
     /// The errors of the document, or of its file if no document states the id.
     errors: Vec<&'a [Diagnostic]>,
-}
-
-/// The contents of a row that can be shown.
-enum Of<'a> {
-    Workflow(&'a Loaded),
-    Calendar(&'a LoadedCalendar),
-    Archived(&'a Archived),
-    Nothing,
 }
 
 impl Listed for Row<'_> {
@@ -129,16 +126,12 @@ impl Listed for Row<'_> {
     }
 
     fn labels(&self) -> &Labels {
-        match self.of {
-            Of::Workflow(loaded) => &loaded.definition.labels,
-            Of::Calendar(loaded) => &loaded.calendar.labels,
-            Of::Archived(_) | Of::Nothing => Labels::none(),
-        }
+        self.labels
     }
 
     fn texts(&self) -> [Option<&str>; 3] {
         let id = self.id.map(DefinitionId::as_str);
-        [id, Some(self.source), self.description()]
+        [id, Some(self.source), self.description]
     }
 }
 
@@ -216,14 +209,14 @@ pub(super) fn failing_where(
         .collect()
 }
 
-/// Returns a row for every definition, calendar and failing document, by id. Rows without
-/// an id are last; a definition comes before a calendar with its id.
+/// Returns a row for every document that is served, fails or is archived, by id. Rows without an
+/// id are last; documents with the same id are in the order of their kinds.
 fn rows(snapshot: &Snapshot) -> Vec<Row<'_>> {
     let mut by_id: BTreeMap<_, Vec<&[Diagnostic]>> = BTreeMap::new();
     let mut by_file: BTreeMap<_, Vec<&[Diagnostic]>> = BTreeMap::new();
     for failed in &snapshot.failed {
         let errors = match &failed.id {
-            Some(id) => by_id.entry((of_calendar(failed.kind), id)).or_default(),
+            Some(id) => by_id.entry((failed.kind, id)).or_default(),
             None => by_file.entry(file_of(&failed.source)).or_default(),
         };
         // A view shows no more findings, and a file may have thousands of documents.
@@ -233,74 +226,80 @@ fn rows(snapshot: &Snapshot) -> Vec<Row<'_>> {
     }
     // A last good version is served because of the errors of its document, or of its file
     // if no document states the id.
-    let errors_of = |calendar: bool, id, status, source: &str| {
-        let errors = by_id.get(&(calendar, id)).or_else(|| match status {
+    let errors_of = |kind, served: ServedDocument<'_>| {
+        let errors = by_id.get(&(kind, served.id));
+        let errors = errors.or_else(|| match served.status {
             LoadStatus::Loaded => None,
-            LoadStatus::Stale => by_file.get(file_of(source)),
+            LoadStatus::Stale => by_file.get(file_of(served.source)),
         });
         errors.cloned().unwrap_or_default()
     };
-    let served = snapshot.definitions.iter().map(|(id, loaded)| Row {
-        kind: Kind::Workflow,
-        id: Some(id),
-        status: loaded.status.into(),
-        source: &loaded.source,
-        of: Of::Workflow(loaded),
-        errors: errors_of(false, id, loaded.status, &loaded.source),
+    let served = Kind::ALL.into_iter().flat_map(|kind| {
+        let all = snapshot.all_served(kind);
+        all.map(move |served| (kind, served))
     });
-    let calendars = snapshot.calendars.iter().map(|(id, loaded)| Row {
-        kind: Kind::Calendar,
-        id: Some(id),
-        status: loaded.status.into(),
-        source: &loaded.source,
-        of: Of::Calendar(loaded),
-        errors: errors_of(true, id, loaded.status, &loaded.source),
+    let served = served.map(|(kind, served)| Row {
+        kind,
+        id: Some(served.id),
+        status: served.status.into(),
+        source: served.source,
+        revision: Some(served.revision),
+        description: served.description,
+        labels: served.labels,
+        enabled: match kind {
+            Kind::Workflow => {
+                let loaded = snapshot.definitions.get(served.id);
+                loaded.map(|loaded| loaded.definition.enabled)
+            }
+            Kind::Calendar | Kind::EventType => None,
+        },
+        errors: errors_of(kind, served),
     });
-    let invalid = snapshot
-        .failed
-        .iter()
-        .filter(|failed| {
-            !failed.id.as_ref().is_some_and(|id| match failed.kind {
-                Kind::Calendar => snapshot.calendars.contains_key(id),
-                Kind::Workflow | Kind::EventType => snapshot.definitions.contains_key(id),
-            })
-        })
-        .map(|failed| Row {
-            kind: failed.kind,
-            id: failed.id.as_ref(),
-            status: DefinitionStatus::Invalid,
-            source: &failed.source,
-            of: Of::Nothing,
-            errors: vec![failed.errors.as_slice()],
-        });
+    let failed = snapshot.failed.iter().filter(|failed| {
+        let id = failed.id.as_ref();
+        id.is_none_or(|id| snapshot.served(failed.kind, id).is_none())
+    });
+    let invalid = failed.map(|failed| Row {
+        errors: vec![failed.errors.as_slice()],
+        ..Row::without_contents(
+            failed.kind,
+            failed.id.as_ref(),
+            DefinitionStatus::Invalid,
+            &failed.source,
+        )
+    });
     let archived = snapshot.archived.iter().map(|archived| Row {
-        kind: archived.kind,
-        id: Some(&archived.id),
-        status: DefinitionStatus::Archived,
-        source: &archived.source,
-        of: Of::Archived(archived),
-        errors: Vec::new(),
+        revision: Some(&archived.revision),
+        ..Row::without_contents(
+            archived.kind,
+            Some(&archived.id),
+            DefinitionStatus::Archived,
+            &archived.source,
+        )
     });
-    let mut all: Vec<_> = served
-        .chain(calendars)
-        .chain(invalid)
-        .chain(archived)
-        .collect();
+    let mut all: Vec<_> = served.chain(invalid).chain(archived).collect();
     all.sort_by_cached_key(Listed::place);
     all
 }
 
-/// Returns `true` if errors of a document of this kind belong to a calendar.
-fn of_calendar(kind: Kind) -> bool {
-    kind == Kind::Calendar
-}
-
-impl Row<'_> {
-    fn description(&self) -> Option<&str> {
-        match self.of {
-            Of::Workflow(loaded) => loaded.definition.description.as_deref(),
-            Of::Calendar(loaded) => loaded.calendar.description.as_deref(),
-            Of::Archived(_) | Of::Nothing => None,
+impl<'a> Row<'a> {
+    /// Returns the row of a document that is not served.
+    fn without_contents(
+        kind: Kind,
+        id: Option<&'a DefinitionId>,
+        status: DefinitionStatus,
+        source: &'a str,
+    ) -> Self {
+        Self {
+            kind,
+            id,
+            status,
+            source,
+            revision: None,
+            description: None,
+            labels: Labels::none(),
+            enabled: None,
+            errors: Vec::new(),
         }
     }
 
@@ -319,18 +318,10 @@ impl Row<'_> {
             kind: self.kind,
             status: self.status,
             source: self.source.to_owned(),
-            revision: match self.of {
-                Of::Workflow(loaded) => Some(loaded.definition.revision.clone()),
-                Of::Calendar(loaded) => Some(loaded.calendar.revision.clone()),
-                Of::Archived(archived) => Some(archived.revision.clone()),
-                Of::Nothing => None,
-            },
-            description: self.description().map(str::to_owned),
-            enabled: match self.of {
-                Of::Workflow(loaded) => Some(loaded.definition.enabled),
-                _ => None,
-            },
-            labels: self.labels().clone(),
+            revision: self.revision.cloned(),
+            description: self.description.map(str::to_owned),
+            enabled: self.enabled,
+            labels: self.labels.clone(),
             load_error: load_errors.first().cloned(),
             load_errors_truncated: all().count() - load_errors.len(),
             load_errors,

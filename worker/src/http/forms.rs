@@ -45,7 +45,7 @@ use super::auth::Authority;
 use super::cookies::FORMS;
 use super::cross_site;
 use super::form_values::Fields;
-use super::limits::BODY_LIMIT;
+use super::limits::BodyLimit;
 use super::pages::refusal::Refusal;
 use super::problem::Problem;
 use crate::backoff::random;
@@ -189,7 +189,7 @@ pub(super) async fn protect(
         let sent = match shown {
             Some(secret) => {
                 let token = FormToken::new(&secret, session);
-                let body = axum::body::to_bytes(body, BODY_LIMIT).await;
+                let body = axum::body::to_bytes(body, BodyLimit::USUAL.bytes()).await;
                 check(&token, &head.headers, &body.unwrap_or_default())
             }
             None => Err(no_cookie(&head.headers)),

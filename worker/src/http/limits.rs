@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody as _};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,22 @@ use super::Caller;
 use super::problem::Problem;
 
 /// Maximum size of a request body, in bytes.
-pub(super) const BODY_LIMIT: usize = 64 * 1024;
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyLimit(usize);
+
+impl BodyLimit {
+    /// Limit of most requests.
+    pub(super) const USUAL: Self = Self(64 * 1024);
+    /// Limit of requests with events: more than the largest event, so that such a request gets
+    /// the answer that names the limit of events.
+    pub(super) const EVENTS: Self = Self(1024 * 1024);
+
+    /// The limit in bytes.
+    pub(super) const fn bytes(self) -> usize {
+        self.0
+    }
+}
+
 /// Maximum time until a body has arrived.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// Maximum time until an answer, longer than any handler should need.
@@ -150,18 +165,18 @@ impl RenderWorkers {
 }
 
 /// Reads the body before the handler runs, if the body is not too large.
-pub(super) async fn body(request: Request, next: Next) -> Response {
+pub(super) async fn body(State(limit): State<BodyLimit>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
     let stated = request.headers().get(header::CONTENT_LENGTH);
     let stated = stated.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if stated.is_some_and(|length| length > BODY_LIMIT) {
-        return refuse(request, too_large());
+    if stated.is_some_and(|length| length > limit.0) {
+        return refuse(request, too_large(limit));
     }
     let (head, body) = request.into_parts();
     let mut stream = body.into_data_stream();
-    let problem = match timeout(BODY_TIME, read(&mut stream)).await {
+    let problem = match timeout(BODY_TIME, read(&mut stream, limit)).await {
         Ok(Ok(body)) => return next.run(Request::from_parts(head, body.into())).await,
         Ok(Err(problem)) => problem,
         Err(_) => {
@@ -202,23 +217,23 @@ pub(super) fn refuse(request: Request, answer: impl IntoResponse) -> Response {
     answer.into_response()
 }
 
-async fn read(stream: &mut BodyDataStream) -> Result<Vec<u8>, Problem> {
+async fn read(stream: &mut BodyDataStream, limit: BodyLimit) -> Result<Vec<u8>, Problem> {
     let mut body = Vec::new();
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|error| {
             let detail = format!("the body cannot be read: {error}");
             Problem::new(StatusCode::BAD_REQUEST, detail)
         })?;
-        if body.len() + chunk.len() > BODY_LIMIT {
-            return Err(too_large());
+        if body.len() + chunk.len() > limit.0 {
+            return Err(too_large(limit));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-fn too_large() -> Problem {
-    let detail = format!("the body is larger than {BODY_LIMIT} bytes");
+fn too_large(BodyLimit(limit): BodyLimit) -> Problem {
+    let detail = format!("the body is larger than {limit} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 

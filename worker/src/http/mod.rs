@@ -21,6 +21,7 @@ mod connection_limiter;
 mod cookies;
 mod cross_site;
 mod definitions;
+mod events;
 mod form_values;
 mod forms;
 mod head;
@@ -54,7 +55,7 @@ use utoipa_axum::routes;
 
 use self::activity::Histories;
 use self::cross_site::AllowedHosts;
-use self::limits::{ConcurrencyLimit, RenderWorkers};
+use self::limits::{BodyLimit, ConcurrencyLimit, RenderWorkers};
 use self::listing::Listings;
 use self::pages::{Live, Overviews, Plans, Readings, Strips};
 use self::probes::Metrics;
@@ -84,6 +85,8 @@ const DESCRIBE_CONCURRENCY: usize = 16;
 /// Maximum number of actions on many schedules that are done at a time. Their requests take no
 /// turns of the requests about one schedule.
 const BULKS: usize = 1;
+/// Maximum number of requests with events that are handled at a time.
+const EVENTS: usize = 128;
 /// Maximum time that a request waits for its pass.
 const SYNC_WAIT: Duration = Duration::from_secs(30);
 
@@ -108,6 +111,7 @@ struct Service<B> {
     plans: ConcurrencyLimit,
     describes: ConcurrencyLimit,
     bulks: ConcurrencyLimit,
+    events: ConcurrencyLimit,
     sync_wait: Duration,
     stop: CancellationToken,
 }
@@ -165,6 +169,7 @@ pub async fn serve<B: Backend>(
         plans: turns("a plan", PLAN_CONCURRENCY),
         describes: turns("a schedule", DESCRIBE_CONCURRENCY),
         bulks: ConcurrencyLimit::new("an action on many schedules", BULKS, BULKS),
+        events: turns("an event", EVENTS),
         sync_wait: SYNC_WAIT,
         stop: stop.clone(),
     });
@@ -191,7 +196,9 @@ fn router<B: Backend>(
     pages: Router<Arc<Service<B>>>,
 ) -> Router {
     let (open, described) = probes().split_for_parts();
-    let (guarded, of_guarded) = api().split_for_parts();
+    let (guarded, mut of_guarded) = api().split_for_parts();
+    let (events, of_events) = event_routes().split_for_parts();
+    of_guarded.merge(of_events);
     let document = openapi::text(&openapi::document(described, of_guarded));
     let open = open
         .merge(pages::open_routes())
@@ -199,7 +206,7 @@ fn router<B: Backend>(
         .layer(middleware::from_fn(limits::no_body));
     let all = if is_loopback || authority.is_asked_for() {
         let guarded = guarded.layer(Extension(document));
-        open.merge(behind(authority, guarded, pages))
+        open.merge(behind(authority, guarded, events, pages))
     } else {
         open.fallback(problem::no_such_page)
     };
@@ -234,13 +241,22 @@ fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
         .routes(routes!(schedules::plan))
         .routes(routes!(schedules::reconcile))
         .routes(routes!(activity::list))
+        .routes(routes!(events::list))
+        .routes(routes!(events::one))
+        .routes(routes!(events::replay))
         .routes(routes!(openapi::openapi))
+}
+
+/// Routes that take events, whose bodies may be larger than those of other requests.
+fn event_routes<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
+    OpenApiRouter::new().routes(routes!(events::receive))
 }
 
 /// Puts the routes behind the authority, which also covers paths that do not exist.
 fn behind<B: Backend>(
     authority: &Authority,
     api: Router<Arc<Service<B>>>,
+    events: Router<Arc<Service<B>>>,
     pages: Router<Arc<Service<B>>>,
 ) -> Router<Arc<Service<B>>> {
     let names = if authority.is_asked_for() {
@@ -250,12 +266,18 @@ fn behind<B: Backend>(
     };
     let authorize = middleware::from_fn_with_state(authority.clone(), auth::authorize);
     let protect = middleware::from_fn_with_state(authority.clone(), forms::protect);
+    let limited = |limit| middleware::from_fn_with_state(limit, limits::body);
     // The last layer is the first to get a request.
     let guarded = api
         .merge(pages.layer(protect.clone()))
         .fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(middleware::from_fn(limits::body))
+        .layer(limited(BodyLimit::USUAL))
+        .merge(
+            events
+                .method_not_allowed_fallback(problem::no_such_method)
+                .layer(limited(BodyLimit::EVENTS)),
+        )
         .layer(authorize);
     let mut personal = pages::personal_routes();
     if authority.has_login() {
@@ -264,7 +286,7 @@ fn behind<B: Backend>(
     let personal = personal
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(protect)
-        .layer(middleware::from_fn(limits::body));
+        .layer(limited(BodyLimit::USUAL));
     guarded
         .merge(personal)
         .layer(middleware::from_fn_with_state(names, cross_site::same_site))

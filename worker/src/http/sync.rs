@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_core::definition::Kind;
 use almanac_core::record::{
     DefinitionCounts, ErrorSource, LIST_LIMIT, NAME_LIMIT, Report, SyncRequest, check_text,
 };
@@ -146,13 +147,13 @@ pub(super) async fn run<B: Backend>(
         confirm,
         "sync requested"
     );
-    let mut counts = DefinitionCounts::default();
+    let mut changes = FileChanges::default();
     // Definitions and event types are in the same files.
     if switches.definitions || switches.event_types {
-        counts = reread(&*service.backend, &caller.name).await?;
+        changes = reread(&*service.backend, &caller.name).await?;
     }
     if !switches.schedules {
-        let report = files_only(&service.backend.snapshot(), counts);
+        let report = files_only(&service.backend.snapshot(), changes);
         return Ok(Synced::Report(Box::new(report)));
     }
     let request = SyncRequest {
@@ -188,11 +189,21 @@ pub(super) async fn run<B: Backend>(
     }
 }
 
-/// Re-reads the files, and returns the number of changes.
-async fn reread(backend: &impl Backend, by: &str) -> Result<DefinitionCounts, Problem> {
+/// Numbers of changes that re-reading the files found.
+#[derive(Clone, Copy, Default)]
+struct FileChanges {
+    definitions: DefinitionCounts,
+    event_types: DefinitionCounts,
+}
+
+/// Re-reads the files, and returns the numbers of changes.
+async fn reread(backend: &impl Backend, by: &str) -> Result<FileChanges, Problem> {
     match backend.reload(by).await {
-        Ok(Reload::Changed(summary)) => Ok(summary.counts),
-        Ok(Reload::Unchanged) => Ok(DefinitionCounts::default()),
+        Ok(Reload::Changed(summary)) => Ok(FileChanges {
+            definitions: summary.counts,
+            event_types: summary.event_types,
+        }),
+        Ok(Reload::Unchanged) => Ok(FileChanges::default()),
         Err(error) => Err(Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             error.to_string(),
@@ -240,15 +251,21 @@ pub(super) async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Optio
 }
 
 /// Returns the result of re-reading the files, in the form of a report without a pass.
-fn files_only(snapshot: &Snapshot, counts: DefinitionCounts) -> Report {
+fn files_only(snapshot: &Snapshot, changes: FileChanges) -> Report {
+    let invalid_event_types = snapshot.failing(Kind::EventType);
     let errors = snapshot.failed.iter().map(FailedDocument::report_error);
     Report {
         revision: snapshot.revision.clone(),
         started_at: Timestamp::now(),
         definitions: DefinitionCounts {
             total: snapshot.definitions.len() as u64,
-            invalid: snapshot.failed.len() as u64,
-            ..counts
+            invalid: (snapshot.failed.len() - invalid_event_types) as u64,
+            ..changes.definitions
+        },
+        event_types: DefinitionCounts {
+            total: snapshot.event_types.len() as u64,
+            invalid: invalid_event_types as u64,
+            ..changes.event_types
         },
         truncated: snapshot.failed.len().saturating_sub(LIST_LIMIT) as u64,
         errors: errors.take(LIST_LIMIT).collect(),

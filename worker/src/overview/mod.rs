@@ -190,17 +190,17 @@ impl Overview {
                 schedule,
             ));
         }
-        for (id, loaded) in &self.snapshot.calendars {
-            // A calendar without errors is part of the schedules that name it.
-            if loaded.status == LoadStatus::Stale {
-                rows.push(row(Some(id), Kind::Calendar, Some(&loaded.source), None));
+        for kind in [Kind::Calendar, Kind::EventType] {
+            // Without errors, a calendar is a part of the schedules that name it, and an event
+            // type a part of the triggers.
+            let served = self.snapshot.all_served(kind);
+            for one in served.filter(|one| one.status == LoadStatus::Stale) {
+                rows.push(row(Some(one.id), kind, Some(one.source), None));
             }
         }
         for failed in &self.snapshot.failed {
-            let is_served = failed.id.as_ref().is_some_and(|id| match failed.kind {
-                Kind::Calendar => self.snapshot.calendars.contains_key(id),
-                Kind::Workflow | Kind::EventType => self.snapshot.definitions.contains_key(id),
-            });
+            let id = failed.id.as_ref();
+            let is_served = id.is_some_and(|id| self.snapshot.served(failed.kind, id).is_some());
             if !is_served {
                 let id = failed.id.as_ref().filter(|_| failed.kind == Kind::Workflow);
                 let schedule = id.and_then(|id| places.remove(id));
@@ -231,11 +231,11 @@ impl Overview {
         let served = self.served(row);
         let view = self.schedule(row);
         let is_stale = match row.kind {
-            Kind::Calendar => row.id.as_ref().is_some_and(|id| {
-                let calendar = self.snapshot.calendars.get(id);
-                calendar.is_some_and(|one| one.status == LoadStatus::Stale)
+            Kind::Workflow => served.is_some_and(|loaded| loaded.status == LoadStatus::Stale),
+            kind => row.id.as_ref().is_some_and(|id| {
+                let served = self.snapshot.served(kind, id);
+                served.is_some_and(|one| one.status == LoadStatus::Stale)
             }),
-            _ => served.is_some_and(|loaded| loaded.status == LoadStatus::Stale),
         };
         // A schedule that an earlier process wrote from a good version still fires.
         if is_stale || (row.fails && view.is_some()) {

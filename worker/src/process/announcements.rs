@@ -85,8 +85,19 @@ pub(super) struct AnnouncementState {
     known_revision: Option<Revision>,
     /// All changes that have not been announced.
     unannounced: Option<ReloadSummary>,
-    /// Number of definitions, and number of documents that fail.
-    totals: DefinitionCounts,
+    /// Number of definitions, and number of their documents that fail.
+    definition_totals: DefinitionCounts,
+    /// Number of event types, and number of their documents that fail.
+    event_type_totals: DefinitionCounts,
+}
+
+/// The present numbers of `counts`, without changes.
+fn totals(counts: DefinitionCounts) -> DefinitionCounts {
+    DefinitionCounts {
+        total: counts.total,
+        invalid: counts.invalid,
+        ..DefinitionCounts::default()
+    }
 }
 
 impl AnnouncementState {
@@ -99,18 +110,16 @@ impl AnnouncementState {
             held_revision: None,
             known_revision: None,
             unannounced: None,
-            totals: DefinitionCounts::default(),
+            definition_totals: DefinitionCounts::default(),
+            event_type_totals: DefinitionCounts::default(),
         }
     }
 
     /// Takes note that the registry holds other definitions.
     pub(super) fn reloaded(&mut self, summary: ReloadSummary) {
         self.held_revision = Some(summary.revision.clone());
-        self.totals = DefinitionCounts {
-            total: summary.counts.total,
-            invalid: summary.counts.invalid,
-            ..DefinitionCounts::default()
-        };
+        self.definition_totals = totals(summary.counts);
+        self.event_type_totals = totals(summary.event_types);
         self.unannounced = Some(match self.unannounced.take() {
             Some(earlier) => earlier.then(summary),
             None => summary,
@@ -174,8 +183,13 @@ impl AnnouncementState {
             definitions: self
                 .unannounced
                 .as_ref()
-                .map_or(self.totals, |unannounced| unannounced.counts),
-            event_types: DefinitionCounts::default(),
+                .map_or(self.definition_totals, |unannounced| unannounced.counts),
+            event_types: self
+                .unannounced
+                .as_ref()
+                .map_or(self.event_type_totals, |unannounced| {
+                    unannounced.event_types
+                }),
         }
     }
 }
@@ -200,6 +214,7 @@ mod tests {
                 updated: changed.map_or(0, <[_]>::len) as u64,
                 ..DefinitionCounts::default()
             },
+            event_types: DefinitionCounts::default(),
             changed: changed.map(|ids| ids.iter().map(|id| id.parse().unwrap()).collect()),
         }
     }

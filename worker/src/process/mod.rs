@@ -21,7 +21,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_activities::steps::Steps;
+use almanac_activities::router::EventRouter;
+use almanac_activities::steps::{StepKeys, Steps};
 use almanac_activities::timeline::TimelineReader;
 use almanac_base::names::{Project, WorkerId};
 use anyhow::Context as _;
@@ -60,6 +61,8 @@ pub type Specs = Box<dyn FnOnce(&Arc<Shared>, &Arc<AnnouncementLog>) -> Vec<Work
 pub struct Parts {
     /// The limits on what steps may do.
     pub steps: Arc<Steps>,
+    /// The keys that sign the steps of runs.
+    pub keys: Option<StepKeys>,
     /// The function that serves HTTP.
     pub serve: Serve,
     /// The function that describes the workers, which are made anew on each connection.
@@ -137,6 +140,7 @@ impl Process {
         } = self;
         let Parts {
             steps,
+            keys,
             serve,
             specs,
         } = parts;
@@ -162,6 +166,11 @@ impl Process {
             monitor: Arc::default(),
             temporal_ui: args.temporal_ui_url.clone(),
             timelines: TimelineReader::default(),
+            events: Arc::new(EventRouter::new(
+                project.clone(),
+                Arc::clone(&registry) as _,
+                keys,
+            )),
             clients: connected.clone(),
         });
         // In the order in which they end: the parts that take work in, the announcer, the

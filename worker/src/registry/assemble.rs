@@ -3,7 +3,7 @@
 //! Pure. Always holds: a served definition goes away only if its place could be read and no
 //! longer holds it. Almanac serves its last good version, marked stale, while its document
 //! fails, another document states its id too, its file or folder cannot be read, or a calendar
-//! that it names is not available. The same holds for calendars.
+//! that it names is not available. The same holds for calendars and event types.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use almanac_base::names::DefinitionId;
 use almanac_core::definition::{Calendars, Definition, Kind, Parsed};
 use almanac_core::snapshot::{
-    ARCHIVED_KEPT, Archived, LoadStatus, Loaded, LoadedCalendar, Snapshot,
+    ARCHIVED_KEPT, Archived, LoadStatus, Loaded, LoadedCalendar, LoadedEventType, Snapshot,
 };
 
 use super::documents::{Placed, by_repeated_id, documents, repeated, unread};
@@ -25,6 +25,7 @@ use super::retention::{DefinitionFiles, Retention};
 pub(super) struct Origins {
     definitions: DefinitionFiles,
     calendars: DefinitionFiles,
+    event_types: DefinitionFiles,
 }
 
 /// The snapshot that follows from `view` and `previous`.
@@ -47,12 +48,23 @@ pub(super) fn assemble(
     let mut now = Origins::default();
     let documents = documents(&mut snapshot, view);
     let mut seen = take_documents(&mut snapshot, &mut now, previous, &documents, view, roots);
-    // Calendars come first: definitions take their days from the calendars that are kept.
-    let failing = failing_calendars(&snapshot).cloned().collect();
+    // Calendars and event types come first: definitions take their days from the calendars that
+    // are kept, and name event types.
+    let failing = failing_ids(&snapshot, Kind::EventType).cloned().collect();
+    let gone = Retention {
+        previous: &previous.event_types,
+        origins: &origins.event_types,
+        failing,
+        suspicious: &seen.suspicious,
+        view,
+    }
+    .into(&mut snapshot.event_types, &mut now.event_types);
+    snapshot.archived.extend(gone);
+    let failing_calendars = failing_ids(&snapshot, Kind::Calendar).cloned().collect();
     let gone = Retention {
         previous: &previous.calendars,
         origins: &origins.calendars,
-        failing,
+        failing: failing_calendars,
         suspicious: &seen.suspicious,
         view,
     }
@@ -94,7 +106,7 @@ fn take_definitions(
     let known = snapshot.calendars.values();
     let calendars = Calendars::new(
         known.map(|loaded| &*loaded.calendar),
-        failing_calendars(snapshot),
+        failing_ids(snapshot, Kind::Calendar),
     );
     let (mut served, mut failed, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for (definition, placed) in &seen.definitions {
@@ -125,11 +137,14 @@ fn take_definitions(
         }
     }
     snapshot.failed.extend(failed);
-    snapshot.warnings.extend(warnings);
+    let declared: BTreeSet<_> = snapshot.event_types.keys().collect();
     for (_, placed) in &served {
-        let warnings = &placed.document.warnings;
-        snapshot.warnings.extend_from_slice(warnings);
+        let document = placed.document;
+        warnings.extend_from_slice(&document.warnings);
+        let undeclared = document.events.iter();
+        warnings.extend(undeclared.filter_map(|one| one.warning(&declared)));
     }
+    snapshot.warnings.extend(warnings);
     // Sorted once for both maps. Building a map from sorted pairs takes half the time of
     // inserting them one by one.
     served.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
@@ -152,10 +167,7 @@ fn take_definitions(
 
 /// Adds the archived entries of `previous` that have not come back.
 fn remember(snapshot: &mut Snapshot, previous: &Snapshot) {
-    let is_back = |one: &Archived| match one.kind {
-        Kind::Calendar => snapshot.calendars.contains_key(&one.id),
-        Kind::Workflow | Kind::EventType => snapshot.definitions.contains_key(&one.id),
-    };
+    let is_back = |one: &Archived| snapshot.served(one.kind, &one.id).is_some();
     let failing: BTreeSet<_> = snapshot.failed_ids().collect();
     let remembered: Vec<_> = previous
         .archived
@@ -167,15 +179,16 @@ fn remember(snapshot: &mut Snapshot, previous: &Snapshot) {
     snapshot.archived.truncate(ARCHIVED_KEPT);
 }
 
-/// Ids that failing calendar documents state.
-fn failing_calendars(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionId> {
+/// Ids that failing documents of a kind state.
+fn failing_ids(snapshot: &Snapshot, kind: Kind) -> impl Iterator<Item = &DefinitionId> {
     let failed = snapshot.failed.iter();
     failed
-        .filter(|failed| failed.kind == Kind::Calendar)
+        .filter(move |failed| failed.kind == kind)
         .filter_map(|failed| failed.id.as_ref())
 }
 
-/// Ids that failing documents of other kinds state.
+/// Ids that failing documents state which may stand for definitions: a document that should be a
+/// definition may state the kind of event types.
 fn failing_definitions(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionId> {
     let failed = snapshot.failed.iter();
     failed
@@ -183,7 +196,7 @@ fn failing_definitions(snapshot: &Snapshot) -> impl Iterator<Item = &DefinitionI
         .filter_map(|failed| failed.id.as_ref())
 }
 
-/// Checks every document by itself: serves the calendars, records the failures, and returns the
+/// Checks every document by itself: serves the calendars and event types, records the failures, and returns the
 /// valid definitions.
 ///
 /// A file is suspicious if the file cannot be read, if a document in it states no id or an id
@@ -220,13 +233,22 @@ fn take_documents<'a>(
                 snapshot.calendars.insert(calendar.id.clone(), loaded);
                 continue;
             }
+            (Ok(Parsed::EventType(event_type)), None) => {
+                snapshot.warnings.extend_from_slice(&document.warnings);
+                let loaded = LoadedEventType {
+                    event_type: Arc::clone(event_type),
+                    source: placed.source(),
+                    status: LoadStatus::Loaded,
+                };
+                now.event_types.insert(&event_type.id, placed.key);
+                snapshot.event_types.insert(event_type.id.clone(), loaded);
+                continue;
+            }
             (Ok(_), Some(_)) => Vec::new(),
             (Err(errors), _) => errors.clone(),
         };
-        let was_served = document.id.as_ref().is_some_and(|id| match document.kind {
-            Kind::Calendar => previous.calendars.contains_key(id),
-            Kind::Workflow | Kind::EventType => previous.definitions.contains_key(id),
-        });
+        let id = document.id.as_ref();
+        let was_served = id.is_some_and(|id| previous.served(document.kind, id).is_some());
         if !was_served || (placed.is_last && document.result.is_err()) {
             seen.suspicious.insert(placed.key);
         }

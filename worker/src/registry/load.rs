@@ -380,6 +380,7 @@ impl Loader {
                         hint: Some(hint.into()),
                         ..error
                     }]),
+                    events: Box::default(),
                     calendars: Box::default(),
                     warnings: Vec::new(),
                 }]

@@ -69,44 +69,39 @@ fn failures(before: &Snapshot, now: &Snapshot) {
     for failed in new.iter().take(DOCUMENTS_LOGGED) {
         let id = failed.id.as_ref().map(tracing::field::display);
         let error = joined(&failed.errors);
-        let last_good_version_served = match (&failed.id, failed.kind) {
-            (Some(id), Kind::Calendar) => now.calendars.contains_key(id),
-            (Some(id), Kind::Workflow | Kind::EventType) => now.definitions.contains_key(id),
+        let last_good_version_served = match &failed.id {
+            Some(id) => now.served(failed.kind, id).is_some(),
             // A file that cannot be read may hold any of the definitions that it held before.
-            (None, _) => {
-                of_file(now, &failed.source).any(|(_, status)| status != LoadStatus::Loaded)
-            }
+            None => of_file(now, &failed.source).any(|(_, status)| status != LoadStatus::Loaded),
         };
         match failed.kind {
-            Kind::Calendar => {
-                tracing::error!(calendar = id, %error, last_good_version_served, "calendar is invalid");
-            }
-            Kind::Workflow | Kind::EventType => tracing::error!(
+            Kind::Workflow => tracing::error!(
                 definition = id,
                 %error,
                 last_good_version_served,
                 "definition is invalid"
             ),
+            Kind::Calendar => {
+                tracing::error!(calendar = id, %error, last_good_version_served, "calendar is invalid");
+            }
+            Kind::EventType => {
+                tracing::error!(event_type = id, %error, last_good_version_served, "event type is invalid");
+            }
         }
     }
     if let Some(more @ 1..) = new.len().checked_sub(DOCUMENTS_LOGGED) {
         tracing::error!(more, "more definitions are invalid");
     }
     let healed = was.values().filter_map(|failed| {
-        let id = failed.id.as_ref()?;
-        if failed.kind == Kind::Calendar {
-            let loaded = now.calendars.get(id)?;
-            return (loaded.status == LoadStatus::Loaded).then_some((id, &loaded.source));
-        }
-        let loaded = now.definitions.get(id)?;
-        (loaded.status == LoadStatus::Loaded).then_some((id, &loaded.source))
+        let served = now.served(failed.kind, failed.id.as_ref()?)?;
+        (served.status == LoadStatus::Loaded).then_some((served.id, served.source))
     });
     let unread = was.values().filter(|failed| failed.id.is_none());
     let healed_too = unread.flat_map(|failed| {
         of_file(before, &failed.source).filter_map(|(id, status)| {
             let loaded = now.definitions.get(id)?;
             (status != LoadStatus::Loaded && loaded.status == LoadStatus::Loaded)
-                .then_some((id, &loaded.source))
+                .then_some((id, loaded.source.as_str()))
         })
     });
     for (definition, source) in healed.chain(healed_too).take(DOCUMENTS_LOGGED) {
@@ -141,7 +136,7 @@ fn warnings(before: &Snapshot, now: &Snapshot) {
 }
 
 fn count(now: &Snapshot) {
-    for kind in [Kind::Workflow, Kind::Calendar] {
+    for kind in Kind::ALL {
         for (status, number) in by_status(now, kind) {
             let number = u32::try_from(number).unwrap_or(u32::MAX);
             let labels = [("kind", kind.as_str()), ("status", status)];
@@ -152,27 +147,14 @@ fn count(now: &Snapshot) {
 
 /// Number of documents of a kind, by status: served, or failing.
 fn by_status(now: &Snapshot, kind: Kind) -> [(&'static str, usize); 3] {
-    let with = |status| match kind {
-        Kind::Calendar => {
-            let all = now.calendars.values();
-            all.filter(|loaded| loaded.status == status).count()
-        }
-        Kind::Workflow | Kind::EventType => {
-            let all = now.definitions.values();
-            all.filter(|loaded| loaded.status == status).count()
-        }
-    };
-    // A failing document without a known kind counts as a definition.
-    let is_calendar = |failed: &&FailedDocument| failed.kind == Kind::Calendar;
-    let calendars = now.failed.iter().filter(is_calendar).count();
-    let failed = match kind {
-        Kind::Calendar => calendars,
-        Kind::Workflow | Kind::EventType => now.failed.len() - calendars,
+    let with = |status| {
+        let all = now.all_served(kind);
+        all.filter(|served| served.status == status).count()
     };
     [
         ("loaded", with(LoadStatus::Loaded)),
         ("stale", with(LoadStatus::Stale)),
-        ("invalid", failed),
+        ("invalid", now.failing(kind)),
     ]
 }
 
@@ -329,6 +311,9 @@ mod tests {
         almanac_definitions{kind="calendar",status="invalid"} 0
         almanac_definitions{kind="calendar",status="loaded"} 0
         almanac_definitions{kind="calendar",status="stale"} 0
+        almanac_definitions{kind="event_type",status="invalid"} 0
+        almanac_definitions{kind="event_type",status="loaded"} 0
+        almanac_definitions{kind="event_type",status="stale"} 0
         almanac_definitions{kind="workflow",status="invalid"} 1
         almanac_definitions{kind="workflow",status="loaded"} 0
         almanac_definitions{kind="workflow",status="stale"} 0

@@ -1,11 +1,14 @@
-//! Decides if a definition or calendar that no document states any more is kept or archived.
+//! Decides if a definition, calendar or event type that no document states any more is kept or
+//! archived.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use almanac_base::names::DefinitionId;
 use almanac_core::definition::Kind;
-use almanac_core::snapshot::{Archived, LoadStatus, Loaded, LoadedCalendar};
+use almanac_core::snapshot::{
+    Archived, LoadStatus, Loaded, LoadedCalendar, LoadedEventType, ServedDocument,
+};
 
 use super::files::FileKey;
 use super::load::View;
@@ -41,7 +44,7 @@ impl FromIterator<(DefinitionId, FileKey)> for DefinitionFiles {
     }
 }
 
-/// Facts that decide if a definition or calendar that is no longer stated is kept.
+/// Facts that decide if an entry that is no longer stated is kept.
 pub(super) struct Retention<'a, T> {
     /// Entries that were served before.
     pub previous: &'a BTreeMap<DefinitionId, T>,
@@ -72,7 +75,7 @@ impl<T: SnapshotEntry> Retention<'_, T> {
                 places.insert(id, origin);
                 served.insert(id.clone(), before.stale());
             } else {
-                gone.push(before.archived(id));
+                gone.push(before.archived());
             }
         }
         gone
@@ -116,11 +119,27 @@ pub(super) trait SnapshotEntry {
     /// A copy that is marked as a stale last good version.
     fn stale(&self) -> Self;
 
+    /// The kind of the entry's document.
+    const KIND: Kind;
+
+    /// The document that is served.
+    fn served(&self) -> ServedDocument<'_>;
+
     /// The archived entry of this one.
-    fn archived(&self, id: &DefinitionId) -> Archived;
+    fn archived(&self) -> Archived {
+        let served = self.served();
+        Archived {
+            kind: Self::KIND,
+            id: served.id.clone(),
+            source: served.source.to_owned(),
+            revision: served.revision.clone(),
+        }
+    }
 }
 
 impl SnapshotEntry for Loaded {
+    const KIND: Kind = Kind::Workflow;
+
     fn stale(&self) -> Self {
         Self {
             status: LoadStatus::Stale,
@@ -128,17 +147,14 @@ impl SnapshotEntry for Loaded {
         }
     }
 
-    fn archived(&self, id: &DefinitionId) -> Archived {
-        Archived {
-            kind: Kind::Workflow,
-            id: id.clone(),
-            source: self.source.clone(),
-            revision: self.definition.revision.clone(),
-        }
+    fn served(&self) -> ServedDocument<'_> {
+        Self::served(self)
     }
 }
 
 impl SnapshotEntry for LoadedCalendar {
+    const KIND: Kind = Kind::Calendar;
+
     fn stale(&self) -> Self {
         Self {
             status: LoadStatus::Stale,
@@ -146,12 +162,22 @@ impl SnapshotEntry for LoadedCalendar {
         }
     }
 
-    fn archived(&self, id: &DefinitionId) -> Archived {
-        Archived {
-            kind: Kind::Calendar,
-            id: id.clone(),
-            source: self.source.clone(),
-            revision: self.calendar.revision.clone(),
+    fn served(&self) -> ServedDocument<'_> {
+        Self::served(self)
+    }
+}
+
+impl SnapshotEntry for LoadedEventType {
+    const KIND: Kind = Kind::EventType;
+
+    fn stale(&self) -> Self {
+        Self {
+            status: LoadStatus::Stale,
+            ..self.clone()
         }
+    }
+
+    fn served(&self) -> ServedDocument<'_> {
+        Self::served(self)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use almanac_base::names::{DefinitionId, Revision};
+use almanac_core::definition::Kind;
 use almanac_core::record::DefinitionCounts;
 use almanac_core::snapshot::Snapshot;
 
@@ -18,9 +19,11 @@ pub struct ReloadSummary {
     pub previous: Option<Revision>,
     /// Revision after the reload.
     pub revision: Revision,
-    /// Counts of documents: `total` and `invalid` as they are now, the rest since `previous`.
+    /// Counts of definitions: `total` and `invalid` as they are now, the rest since `previous`.
     /// At a process's first load every definition is new.
     pub counts: DefinitionCounts,
+    /// Counts of event types, in the same way.
+    pub event_types: DefinitionCounts,
     /// Definitions that are new or differ, sorted.
     ///
     /// `None` if a full pass is needed: a schedule may have to be removed, the view became
@@ -35,7 +38,7 @@ impl ReloadSummary {
         let before = previous.unwrap_or(&nothing);
         let mut counts = DefinitionCounts {
             total: count(now.definitions.len()),
-            invalid: count(now.failed.len()),
+            invalid: count(now.failed.len() - now.failing(Kind::EventType)),
             ..DefinitionCounts::default()
         };
         let mut changed = Vec::new();
@@ -61,6 +64,7 @@ impl ReloadSummary {
             previous: previous.map(|previous| previous.revision.clone()),
             revision: now.revision.clone(),
             counts,
+            event_types: event_types(before, now),
             changed: named.then_some(changed),
         }
     }
@@ -68,6 +72,9 @@ impl ReloadSummary {
     /// Combines this summary with the one that followed it.
     #[must_use]
     pub fn then(self, later: Self) -> Self {
+        let (mut counts, mut event_types) = (self.counts, self.event_types);
+        counts.add(later.counts);
+        event_types.add(later.event_types);
         let changed = self.changed.zip(later.changed).and_then(|(first, second)| {
             let all: BTreeSet<_> = first.into_iter().chain(second).collect();
             (all.len() <= CHANGED_LIMIT).then(|| all.into_iter().collect())
@@ -75,16 +82,31 @@ impl ReloadSummary {
         Self {
             previous: self.previous,
             revision: later.revision,
-            counts: DefinitionCounts {
-                total: later.counts.total,
-                new: self.counts.new + later.counts.new,
-                updated: self.counts.updated + later.counts.updated,
-                archived: self.counts.archived + later.counts.archived,
-                invalid: later.counts.invalid,
-            },
+            counts,
+            event_types,
             changed,
         }
     }
+}
+
+fn event_types(before: &Snapshot, now: &Snapshot) -> DefinitionCounts {
+    let mut counts = DefinitionCounts {
+        total: count(now.event_types.len()),
+        invalid: count(now.failing(Kind::EventType)),
+        ..DefinitionCounts::default()
+    };
+    for (id, loaded) in &now.event_types {
+        match before.event_types.get(id) {
+            None => counts.new += 1,
+            Some(old) if old.event_type.revision != loaded.event_type.revision => {
+                counts.updated += 1;
+            }
+            Some(_) => {}
+        }
+    }
+    let is_gone = |id: &&DefinitionId| !now.event_types.contains_key(*id);
+    counts.archived = count(before.event_types.keys().filter(is_gone).count());
+    counts
 }
 
 /// Returns `true` if the schedule of some id had to stay before and need not stay now.

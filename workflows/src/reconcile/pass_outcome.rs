@@ -98,15 +98,6 @@ fn ended(state: &mut State, report: Report, now: Timestamp) {
     state_limits::forget_old(state, now);
 }
 
-/// Adds the counts of further reloads.
-pub(super) fn gather(counts: &mut DefinitionCounts, more: DefinitionCounts) {
-    counts.total = more.total;
-    counts.invalid = more.invalid;
-    counts.new = counts.new.saturating_add(more.new);
-    counts.updated = counts.updated.saturating_add(more.updated);
-    counts.archived = counts.archived.saturating_add(more.archived);
-}
-
 /// Subtracts the counts that a report has stated. Counts that came since stay. Totals do
 /// not add up and are left as they are.
 fn take_counts(counts: &mut DefinitionCounts, reported: DefinitionCounts) {

@@ -482,7 +482,7 @@ fn panicked() -> RequestError {
 }
 
 /// An id for one write, by which the server recognizes a repeated request.
-pub(super) fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!(

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use almanac_core::record::RunMemo;
 use serde_json::Value;
 use temporalio_client::NamespacedClient;
 use temporalio_client::grpc::WorkflowService;
@@ -12,12 +13,14 @@ use temporalio_common::protos::temporal::api::query::v1::WorkflowQuery;
 use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CountWorkflowExecutionsRequest, DescribeWorkflowExecutionRequest,
-    ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse, QueryWorkflowRequest,
-    TerminateWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse, ListWorkflowExecutionsRequest,
+    ListWorkflowExecutionsResponse, QueryWorkflowRequest, StartWorkflowExecutionRequest,
+    StartWorkflowExecutionResponse, TerminateWorkflowExecutionRequest,
 };
 
 use super::{PAGE_SIZE, RequestError, Schedules};
 use crate::payload::decode_json;
+use crate::schedules::wire::decode_run_memo;
 
 /// Query that every SDK answers with the metadata of a workflow, as JSON.
 const METADATA_QUERY: &str = "__temporal_workflow_metadata";
@@ -32,8 +35,39 @@ pub struct WorkflowList {
 }
 
 impl Schedules {
-    /// Returns `true` if a workflow with this id exists, running or not.
-    pub async fn has_workflow(&self, id: &str) -> Result<bool, RequestError> {
+    /// Starts a workflow. The request is repeated after a transient failure; its request id lets
+    /// the server take the repetition for the same request.
+    pub(crate) async fn start_workflow(
+        &self,
+        request: StartWorkflowExecutionRequest,
+    ) -> Result<StartWorkflowExecutionResponse, RequestError> {
+        let request = StartWorkflowExecutionRequest {
+            namespace: self.client.namespace(),
+            identity: self.client.identity(),
+            ..request
+        };
+        self.send(request, |mut client, request| async move {
+            WorkflowService::start_workflow_execution(&mut client, request).await
+        })
+        .await
+    }
+
+    /// The memo of the last run with a workflow id, if no schedule started it. `None` if there is
+    /// no such run or memo.
+    pub(crate) async fn run_memo(&self, id: &str) -> Result<Option<RunMemo>, RequestError> {
+        let answer = match self.describe_workflow(id).await {
+            Ok(answer) => answer,
+            Err(RequestError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let info = answer.workflow_execution_info.as_ref();
+        Ok(decode_run_memo(info.and_then(|info| info.memo.as_ref())))
+    }
+
+    async fn describe_workflow(
+        &self,
+        id: &str,
+    ) -> Result<DescribeWorkflowExecutionResponse, RequestError> {
         let request = DescribeWorkflowExecutionRequest {
             namespace: self.client.namespace(),
             execution: Some(WorkflowExecution {
@@ -41,12 +75,15 @@ impl Schedules {
                 run_id: String::new(),
             }),
         };
-        let answer = self
-            .send(request, |mut client, request| async move {
-                WorkflowService::describe_workflow_execution(&mut client, request).await
-            })
-            .await;
-        match answer {
+        self.send(request, |mut client, request| async move {
+            WorkflowService::describe_workflow_execution(&mut client, request).await
+        })
+        .await
+    }
+
+    /// Returns `true` if a workflow with this id exists, running or not.
+    pub async fn has_workflow(&self, id: &str) -> Result<bool, RequestError> {
+        match self.describe_workflow(id).await {
             Ok(_) => Ok(true),
             Err(RequestError::NotFound) => Ok(false),
             Err(error) => Err(error),

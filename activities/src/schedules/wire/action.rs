@@ -7,7 +7,7 @@ use almanac_base::json_text::JsonText;
 use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
 use almanac_core::definition::{RetryPolicy, SearchAttribute, WorkflowOptions};
 use almanac_core::field::HASH_VERSION;
-use almanac_core::record::{ActionMemo, pinned_steps};
+use almanac_core::record::{ActionMemo, RunMemo, pinned_steps};
 use almanac_core::schedule::{Action, LiveMemo};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::{
@@ -18,6 +18,7 @@ use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleAction, sch
 use temporalio_common::protos::temporal::api::sdk::v1::UserMetadata;
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
 use super::spec::{decode_duration, encode_duration};
 use crate::payload::{decode_json, encode_json};
@@ -79,6 +80,33 @@ pub(super) fn encode_action(action: &Action) -> NewWorkflowExecutionInfo {
             ..Priority::default()
         }),
         ..NewWorkflowExecutionInfo::default()
+    }
+}
+
+/// The request that starts a workflow without a schedule, except for the namespace, the ids and
+/// policies of the request, and the caller's identity.
+pub(crate) fn encode_start(
+    action: &Action,
+    args: &[JsonText],
+    memo: &RunMemo,
+) -> StartWorkflowExecutionRequest {
+    let mut info = encode_action(action);
+    let fields = &mut info.memo.get_or_insert_default().fields;
+    fields.insert(MEMO_KEY.to_owned(), encode_json(&json!(memo)));
+    StartWorkflowExecutionRequest {
+        workflow_id: info.workflow_id,
+        workflow_type: info.workflow_type,
+        task_queue: info.task_queue,
+        input: Some(encode_input(args, None)),
+        workflow_execution_timeout: info.workflow_execution_timeout,
+        workflow_run_timeout: info.workflow_run_timeout,
+        workflow_task_timeout: info.workflow_task_timeout,
+        retry_policy: info.retry_policy,
+        memo: info.memo,
+        search_attributes: info.search_attributes,
+        user_metadata: info.user_metadata,
+        priority: info.priority,
+        ..StartWorkflowExecutionRequest::default()
     }
 }
 
@@ -187,6 +215,12 @@ pub(super) fn decode_memo(info: &NewWorkflowExecutionInfo) -> LiveMemo {
         (None, Ok(memo)) => LiveMemo::Readable(Box::new(memo)),
         (None, Err(_)) => LiveMemo::Missing,
     }
+}
+
+/// The memo of a run that no schedule started. `None` if the run has no such memo.
+pub(crate) fn decode_run_memo(memo: Option<&Memo>) -> Option<RunMemo> {
+    let payload = memo?.fields.get(MEMO_KEY)?;
+    serde_json::from_value(decode_json(payload)).ok()
 }
 
 fn decode_timeout(timeout: Option<&prost_types::Duration>) -> Option<Duration> {

@@ -32,6 +32,8 @@ pub(super) struct Decoder<'d> {
     pub(super) warnings: Vec<Finding>,
     /// Calendars that the document names, with their places.
     pub(super) calendars: Vec<(DefinitionId, Place)>,
+    /// Types of events that the document's triggers name, with their places.
+    pub(super) events: Vec<(String, Place)>,
     /// Steps that computations over the document may still take.
     pub(super) budget: Budget,
 }
@@ -69,6 +71,7 @@ impl<'d> Decoder<'d> {
             errors: Vec::new(),
             warnings: Vec::new(),
             calendars: Vec::new(),
+            events: Vec::new(),
             budget: Budget::of(FIRST_STEPS + STEPS_PER_BYTE * lines.size() as u64),
         }
     }

@@ -9,6 +9,7 @@ use super::decode::{Decoder, Object, describe};
 use super::schedule::schedule;
 use super::source::Place;
 use super::steps::{AROUND, steps};
+use super::triggers::{self, triggers};
 use super::workflow::workflow;
 use super::yaml::{Entry, Node};
 use super::{Definition, Kind, Labels, ParseContext, Program, revision};
@@ -29,8 +30,9 @@ pub(super) const DOCUMENT: Shape = Shape {
         "output",
         "timeout",
         "metadata",
+        "triggers",
     ],
-    refused: &[("triggers", None)],
+    refused: &[],
 };
 
 /// The id that a document gets, as far as the id is certain.
@@ -77,6 +79,10 @@ pub(super) fn definition(
             "without `workflow.args`, `schedule.input` is the only argument; keep one of them",
         );
     }
+    let triggers = triggers(decoder, node, &object);
+    if let (Some(entry), Some(program)) = (object.get("triggers"), &program) {
+        triggers::check_input(decoder, entry, program);
+    }
     Some(finish(Definition {
         id: id?,
         revision: Revision::default(),
@@ -84,6 +90,7 @@ pub(super) fn definition(
         enabled,
         labels,
         schedule,
+        triggers: triggers.unwrap_or_default(),
         program: program?,
     }))
 }

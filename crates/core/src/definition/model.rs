@@ -2,12 +2,14 @@
 //! document leaves out has its default.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::json_text::JsonText;
 use almanac_base::names::{DefinitionId, Revision, ScheduleId};
+use almanac_steps::language::{JsonSchema, Trigger};
 use almanac_times::{Calendar, Sorted, Spec};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::Labels;
@@ -28,6 +30,8 @@ pub struct Definition {
     pub labels: Labels,
     /// Schedule of the definition. `None` if it runs only manually or on events.
     pub schedule: Option<ScheduleBlock>,
+    /// Triggers: the events that start the definition.
+    pub triggers: Triggers,
     /// The workflow or the steps that run.
     pub program: Program,
 }
@@ -45,6 +49,53 @@ pub struct DayCalendar {
     pub labels: Labels,
     /// The calendar's days, as the exclusions of a schedule that names the calendar.
     pub exclusions: Sorted<Calendar>,
+}
+
+/// A document of `kind: event_type`: a type of events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventType {
+    /// Type of the events, unique among a project's event types.
+    pub id: DefinitionId,
+    /// Digest of the event type as parsed, without its id.
+    pub revision: Revision,
+    /// Short description for people.
+    pub description: Option<String>,
+    /// Labels by which people and tools select event types.
+    pub labels: Labels,
+    /// Schema of the events' data. `None` if the data can be anything.
+    pub schema: Option<JsonSchema>,
+}
+
+/// Triggers of a definition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Triggers {
+    /// Triggers as the document has them, as JSON: the list of `triggers`, or the map of `on` and
+    /// `read` of the specification's `schedule`.
+    pub text: JsonText,
+    /// Triggers, in the order of the document.
+    pub list: Arc<[Trigger]>,
+}
+
+impl Triggers {
+    /// Returns `true` if no event starts the definition.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl Default for Triggers {
+    fn default() -> Self {
+        Self {
+            text: JsonText::from(Value::Array(Vec::new())),
+            list: Arc::default(),
+        }
+    }
+}
+
+impl Serialize for Triggers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.text.serialize(serializer)
+    }
 }
 
 /// A definition's `schedule:` block.

@@ -15,8 +15,9 @@ use super::other_formats;
 use super::schedule::{CATCHUP_DEFAULT, cron, spec_findings};
 use super::source::Finding;
 use super::steps::{ows_duration, steps};
+use super::triggers::schedule_on;
 use super::yaml::{Entry, Node};
-use super::{Definition, OverlapPolicy, ParseContext, Program, ScheduleBlock};
+use super::{Definition, OverlapPolicy, ParseContext, Program, ScheduleBlock, Triggers};
 
 pub(super) const OWS: Shape = Shape {
     name: "the document",
@@ -43,8 +44,8 @@ pub(super) const HEADER: Shape = Shape {
 
 pub(super) const SCHEDULE: Shape = Shape {
     name: "the specification's `schedule`",
-    keys: &["cron", "every"],
-    refused: &[("after", None), ("on", None)],
+    keys: &["cron", "every", "on", "read"],
+    refused: &[("after", None)],
 };
 
 /// Reads a document. The decoder collects the errors; after an error the result is not complete.
@@ -79,9 +80,10 @@ pub(super) fn definition(
             decoder.map(&entry.value, "document.metadata");
         }
     }
-    let schedule = object
-        .get("schedule")
-        .and_then(|entry| schedule(decoder, node, entry, context));
+    let (schedule, triggers) = match object.get("schedule") {
+        Some(entry) => schedule(decoder, node, entry, context)?,
+        None => Default::default(),
+    };
     if !object.has("do") {
         decoder.error(object.at, "`do` is missing");
     }
@@ -93,6 +95,7 @@ pub(super) fn definition(
         enabled: true,
         labels: tags.unwrap_or_default(),
         schedule,
+        triggers,
         program: Program::Steps(steps?.into()),
     }))
 }
@@ -180,14 +183,28 @@ fn is_version(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
 }
 
+/// Reads the times and the triggers of a `schedule`. There is no schedule block without times.
 fn schedule(
     decoder: &mut Decoder<'_>,
     root: &Node<'_>,
     entry: &Entry<'_>,
     context: &ParseContext,
-) -> Option<ScheduleBlock> {
+) -> Option<(Option<ScheduleBlock>, Triggers)> {
     let before = decoder.errors.len();
     let object = decoder.object(entry.at, &entry.value, "schedule", &SCHEDULE)?;
+    let triggers = schedule_on(decoder, root, &object).unwrap_or_default();
+    let has_times = object.has("cron") || object.has("every");
+    let later = |(key, _): &(&str, _)| entry.value.entry(key).is_some();
+    if !has_times && (object.has("on") || object.has("read")) {
+        return Some((None, triggers));
+    }
+    if !has_times && !SCHEDULE.refused.iter().any(later) {
+        decoder.error_with_hint(
+            object.at,
+            "`schedule` has no times and no events",
+            "give it `cron`, `every` or `on`",
+        );
+    }
     let mut block = ScheduleBlock {
         enabled: true,
         cron: Vec::new(),
@@ -223,16 +240,8 @@ fn schedule(
             }),
         }
     }
-    let later = |(key, _): &(&str, _)| entry.value.entry(key).is_some();
-    if !object.has("cron") && !object.has("every") && !SCHEDULE.refused.iter().any(later) {
-        decoder.error_with_hint(
-            object.at,
-            "`schedule` has no times",
-            "give it `cron` or `every`",
-        );
-    }
     if decoder.errors.len() == before {
         spec_findings(decoder, entry.at, &block.spec, context);
     }
-    Some(block)
+    Some((Some(block), triggers))
 }

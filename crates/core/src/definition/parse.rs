@@ -11,9 +11,13 @@ use serde::Serialize;
 use super::day_calendar::day_calendar;
 use super::decode::Decoder;
 use super::document::{self, StatedId};
+use super::event_type::event_type;
 use super::source::{self, Document, Finding, Lines, Place};
 use super::yaml::{self, Node};
-use super::{CalendarUse, DayCalendar, Definition, Diagnostic, Severity, other_formats, ows};
+use super::{
+    CalendarUse, DayCalendar, Definition, Diagnostic, EventType, EventUse, Severity, other_formats,
+    ows,
+};
 
 /// Maximum size of a file, in bytes.
 const FILE_LIMIT: usize = 1024 * 1024;
@@ -43,6 +47,8 @@ pub struct ParsedDocument {
     /// Calendars that the definition names. The definition's `exclude` lacks their days until
     /// [`Calendars::resolve`](super::Calendars::resolve).
     pub calendars: Box<[CalendarUse]>,
+    /// Types of events that the definition's triggers name.
+    pub events: Box<[EventUse]>,
     /// Warnings about values that a person almost never means. Documents that fail can have
     /// warnings too.
     pub warnings: Vec<Diagnostic>,
@@ -55,6 +61,8 @@ pub enum Parsed {
     Definition(Arc<Definition>),
     /// A document of `kind: calendar`.
     Calendar(Arc<DayCalendar>),
+    /// A document of `kind: event_type`.
+    EventType(Arc<EventType>),
 }
 
 impl Parsed {
@@ -72,7 +80,7 @@ pub enum Kind {
     /// Definition of something that runs.
     #[default]
     Workflow,
-    /// A type of events; not supported yet.
+    /// A type of events.
     EventType,
     /// A named set of whole days.
     Calendar,
@@ -162,6 +170,7 @@ impl ParsedDocument {
             kind: Kind::default(),
             result: Err(vec![Diagnostic::error(path, 1, 1, message)]),
             calendars: Box::default(),
+            events: Box::default(),
             warnings: Vec::new(),
         }
     }
@@ -198,6 +207,7 @@ fn parse_document(
         mut errors,
         warnings,
         calendars,
+        events,
         ..
     } = decoder;
     let start = Place {
@@ -214,6 +224,7 @@ fn parse_document(
             Err(lines.diagnostics(path, Severity::Error, errors))
         }
     };
+    let place = |at| lines.diagnostic(path, Severity::Error, Finding::new(at, ""));
     ParsedDocument {
         line: document.line,
         id: parsed.id,
@@ -221,9 +232,16 @@ fn parse_document(
         result,
         calendars: calendars
             .into_iter()
-            .map(|(calendar, at)| {
-                let at = lines.diagnostic(path, Severity::Error, Finding::new(at, ""));
-                CalendarUse { calendar, at }
+            .map(|(calendar, at)| CalendarUse {
+                calendar,
+                at: place(at),
+            })
+            .collect(),
+        events: events
+            .into_iter()
+            .map(|(event, at)| EventUse {
+                event,
+                at: place(at),
             })
             .collect(),
         warnings: lines.diagnostics(path, Severity::Warning, warnings),
@@ -289,12 +307,8 @@ fn read(
         }
         Some(Kind::Calendar) => day_calendar(decoder, root, &stated)
             .map(|calendar| Parsed::Calendar(Arc::new(calendar))),
-        Some(Kind::EventType) => {
-            if let Some(entry) = root.entry("kind") {
-                decoder.not_yet(entry.at, &format!("`kind: {}`", entry.value.text));
-            }
-            None
-        }
+        Some(Kind::EventType) => event_type(decoder, root, &stated)
+            .map(|event_type| Parsed::EventType(Arc::new(event_type))),
         None => None,
     };
     Read {

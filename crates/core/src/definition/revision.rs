@@ -8,14 +8,15 @@
 use std::time::Duration;
 
 use almanac_base::names::Revision;
+use almanac_steps::language::JsonSchema;
 use almanac_times::{Spec, UTC};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::schedule::CATCHUP_DEFAULT;
 use super::{
-    DayCalendar, Definition, OverlapPolicy, Program, RetryPolicy, ScheduleBlock, WorkflowBlock,
-    WorkflowOptions,
+    DayCalendar, Definition, EventType, OverlapPolicy, Program, RetryPolicy, ScheduleBlock,
+    WorkflowBlock, WorkflowOptions,
 };
 
 /// Revision of a definition. Its `id` and `revision` do not count.
@@ -28,6 +29,10 @@ pub(super) fn of(definition: &Definition) -> Revision {
         (!definition.labels.is_empty()).then_some(&definition.labels),
     );
     parts.add("schedule", definition.schedule.as_ref().map(schedule));
+    parts.add(
+        "triggers",
+        (!definition.triggers.is_empty()).then_some(&definition.triggers),
+    );
     match &definition.program {
         Program::Workflow(block) => parts.add("workflow", Some(workflow(block))),
         Program::Steps(steps) => parts.add("do", Some(steps)),
@@ -44,6 +49,21 @@ pub(super) fn of_calendar(calendar: &DayCalendar) -> Revision {
         (!calendar.labels.is_empty()).then_some(&calendar.labels),
     );
     parts.add("exclusions", Some(&calendar.exclusions));
+    parts.digest()
+}
+
+/// Revision of an event type. Its `id` and `revision` do not count.
+pub(super) fn of_event_type(event_type: &EventType) -> Revision {
+    let mut parts = Parts::default();
+    parts.add("description", event_type.description.as_ref());
+    parts.add(
+        "labels",
+        (!event_type.labels.is_empty()).then_some(&event_type.labels),
+    );
+    parts.add(
+        "schema",
+        event_type.schema.as_ref().map(JsonSchema::as_value),
+    );
     parts.digest()
 }
 

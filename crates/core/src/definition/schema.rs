@@ -4,6 +4,7 @@
 //! while an author writes. The parser decides whether a document is valid, because a schema cannot
 //! read a cron. A test compares the schema with the parser, key by key.
 
+use almanac_steps::language::TRIGGERS_LIMIT;
 use serde_json::{Map, Value, json};
 
 use super::schedule::OVERLAP_POLICIES;
@@ -20,7 +21,11 @@ pub fn json_schema() -> Value {
         "else": {
             "if": { "properties": { "kind": { "enum": [Kind::Calendar.as_str()] } }, "required": ["kind"] },
             "then": { "$ref": "#/definitions/day_calendar" },
-            "else": { "$ref": "#/definitions/definition" },
+            "else": {
+                "if": { "properties": { "kind": { "enum": [Kind::EventType.as_str()] } }, "required": ["kind"] },
+                "then": { "$ref": "#/definitions/event_type" },
+                "else": { "$ref": "#/definitions/definition" },
+            },
         },
         "definitions": {
             "definition": definition(),
@@ -29,6 +34,7 @@ pub fn json_schema() -> Value {
             "calendar": calendar("A calendar: a time matches if every field matches. A field that is left out matches only 0 if it is finer than all given fields, otherwise everything."),
             "exclusion": exclusion(),
             "day_calendar": day_calendar(),
+            "event_type": event_type(),
             "workflow": workflow(),
             "retry": retry(),
             "ows": ows(),
@@ -56,7 +62,7 @@ fn definition() -> Value {
     let mut schema = object(
         "A definition",
         &json!({
-            "kind": choice("workflow (the default) or calendar; event_type is not supported yet", Kind::ALL.into_iter().map(Kind::as_str)),
+            "kind": choice("workflow (the default), event_type or calendar", Kind::ALL.into_iter().map(Kind::as_str)),
             "id": id("Unique in the project. Default: the file's name, if the file has one document"),
             "description": text("A line that describes the definition"),
             "enabled": flag("false: the schedule exists and is paused, and events start nothing", true),
@@ -65,6 +71,7 @@ fn definition() -> Value {
             "workflow": reference("workflow"),
             "do": reference("tasks"),
             "metadata": schema_steps::metadata(),
+            "triggers": { "description": "Events that start the definition", "type": "array", "items": reference("trigger"), "minItems": 1, "maxItems": TRIGGERS_LIMIT },
         }),
         &[],
     );
@@ -189,6 +196,21 @@ fn day_calendar() -> Value {
     )
 }
 
+fn event_type() -> Value {
+    object(
+        "A type of events, with the schema of their data",
+        &json!({
+            "kind": choice("event_type", [Kind::EventType.as_str()].into_iter()),
+            "id": id("The events' type. Default: the file's name, if the file has one document"),
+            "description": text("A line that describes the event type"),
+            "labels": { "description": "Labels by which people and tools select event types", "type": "object", "additionalProperties": { "type": "string" } },
+            "schema": { "description": "JSON Schema of the events' data, without $ref and patterns", "type": ["object", "boolean"] },
+            "examples": { "description": "Examples of the data, which must match the schema", "type": "array", "maxItems": 100 },
+        }),
+        &["kind"],
+    )
+}
+
 fn id(description: &str) -> Value {
     json!({
         "description": description,
@@ -281,13 +303,15 @@ fn ows_schedule() -> Value {
         &json!({
             "cron": { "description": "Cron in Temporal's dialect", "type": "string", "minLength": 1, "maxLength": 1000 },
             "every": { "description": "An interval; a run starts even if the last one has not ended", "anyOf": [reference("ows_duration"), reference("iso_duration")] },
+            "on": reference("start_events"),
+            "read": choice("Part of the event that the run gets in its input; default data", ["data", "envelope", "raw"].into_iter()),
         }),
         &[],
     );
     insert(
         &mut schema,
         "anyOf",
-        json!([{ "required": ["cron"] }, { "required": ["every"] }]),
+        json!([{ "required": ["cron"] }, { "required": ["every"] }, { "required": ["on"] }]),
     );
     schema
 }

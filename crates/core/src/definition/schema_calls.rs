@@ -1,5 +1,6 @@
 //! The JSON Schema of steps that use other systems: calls, processes, events.
 
+use almanac_steps::language::{EVENT_TYPE_LIMIT, OnConflict};
 use serde_json::{Value, json};
 
 use super::schema::{choice, described, flag, insert, list, name, object, reference, text};
@@ -119,6 +120,19 @@ pub(super) fn events() -> Value {
             "one": reference("event_filter"),
             "until": { "description": "End of the wait: a condition on the events so far, or events", "anyOf": [reference("expression"), reference("events")] },
         }), &[]), &["all", "any", "one"]),
+        "trigger": object("Events that start the definition, and the run that each starts", &json!({
+            "event": { "description": "Type of the events", "type": "string", "minLength": 1, "maxLength": EVENT_TYPE_LIMIT },
+            "when": described("Condition on the event; default: every event of the type", "expression"),
+            "input": described("Input of the run; default: the event's data", "transform"),
+            "workflow_id": text("Last part of the run's workflow id; default: derived from the event's source and id"),
+            "on_conflict": choice("Effect of an event whose workflow id is taken; default use_existing", OnConflict::NAMES.iter().map(|(name, _)| *name)),
+            "enabled": flag("false: the trigger starts nothing", true),
+        }), &["event"]),
+        "start_events": one_of(object("Events that start the workflow", &json!({
+            "any": list("Events", &reference("start_filter"), 0),
+            "one": reference("start_filter"),
+        }), &[]), &["any", "one"]),
+        "start_filter": object("Attributes of the events", &json!({ "with": filtered }), &["with"]),
         "event_filter": object("Attributes of the events", &json!({
             "with": filtered,
             "correlate": { "description": "Values that the events must have in common", "type": "object", "additionalProperties": reference("correlation") },

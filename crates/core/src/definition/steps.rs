@@ -123,7 +123,11 @@ pub(super) fn ows_duration(
 
 /// Converts a node to JSON. A value that JSON cannot express becomes null and is reported; its
 /// place is added to `lost`.
-fn lenient(decoder: &mut Decoder<'_>, node: &Node<'_>, lost: &mut BTreeSet<Place>) -> Json {
+pub(super) fn lenient(
+    decoder: &mut Decoder<'_>,
+    node: &Node<'_>,
+    lost: &mut BTreeSet<Place>,
+) -> Json {
     match &node.value {
         Value::List(items) => items
             .iter()
@@ -140,7 +144,7 @@ fn lenient(decoder: &mut Decoder<'_>, node: &Node<'_>, lost: &mut BTreeSet<Place
     }
 }
 
-fn report(
+pub(super) fn report(
     decoder: &mut Decoder<'_>,
     root: &Node<'_>,
     problems: &[Problem],
@@ -155,7 +159,11 @@ fn report(
 }
 
 /// Finding for a problem, and the place of the value that the problem is about.
-fn finding(decoder: &Decoder<'_>, root: &Node<'_>, problem: &Problem) -> (Finding, Place) {
+pub(super) fn finding(
+    decoder: &Decoder<'_>,
+    root: &Node<'_>,
+    problem: &Problem,
+) -> (Finding, Place) {
     let (key, node) = locate(root, &problem.path);
     let finding = Finding {
         at: match problem.target {

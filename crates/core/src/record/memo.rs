@@ -6,6 +6,7 @@ use almanac_base::names::{DefinitionId, Project, Revision, ScheduleId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::EventOrigin;
 use crate::field::{Field, FieldHash};
 
 /// Maximum size of an action memo, in bytes of JSON.
@@ -56,6 +57,9 @@ pub struct RunMemo {
     pub definition: DefinitionId,
     /// Revision that the run continues with.
     pub revision: Revision,
+    /// Event that started the run. `None` if a person or a program did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventOrigin>,
 }
 
 /// Fact about a schedule that later passes need to know.

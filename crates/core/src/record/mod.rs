@@ -6,6 +6,7 @@
 
 mod adoption;
 mod announcement;
+mod delivery;
 mod history_entry;
 mod limits;
 mod manual_run;
@@ -20,6 +21,7 @@ mod suspension;
 
 pub use adoption::*;
 pub use announcement::*;
+pub use delivery::*;
 pub use history_entry::*;
 pub use limits::*;
 pub use manual_run::*;

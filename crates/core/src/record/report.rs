@@ -137,6 +137,17 @@ pub struct DefinitionCounts {
     pub invalid: u64,
 }
 
+impl DefinitionCounts {
+    /// Adds the counts of a later reload. Totals do not add up: those of the later reload count.
+    pub fn add(&mut self, later: Self) {
+        self.total = later.total;
+        self.invalid = later.invalid;
+        self.new = self.new.saturating_add(later.new);
+        self.updated = self.updated.saturating_add(later.updated);
+        self.archived = self.archived.saturating_add(later.archived);
+    }
+}
+
 /// Counts of schedules in a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]

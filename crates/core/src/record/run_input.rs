@@ -5,6 +5,8 @@ use almanac_steps::machine::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::EventOrigin;
+
 almanac_base::message_error! {
     /// The reason for which the input of a run cannot be read.
     pub RunInputError
@@ -18,6 +20,9 @@ pub struct RunInput {
     /// Input that the steps get.
     #[serde(default)]
     pub input: Value,
+    /// Event that started the run; `None` if a schedule, a person or a program did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventOrigin>,
     /// Position at which the run continues; `None` at its beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<Box<Position>>,

@@ -88,37 +88,39 @@ pub struct Desired {
     pub adopts: Option<ScheduleId>,
 }
 
+impl Action {
+    /// The workflow that a definition starts, without its arguments.
+    pub fn of(project: &Project, definition: &Definition) -> Self {
+        let workflow_id = project.run_workflow_id(&definition.id);
+        match &definition.program {
+            Program::Workflow(block) => Self {
+                workflow_type: block.workflow_type.clone(),
+                task_queue: block.task_queue.clone(),
+                workflow_id,
+                options: block.options.clone(),
+                retry: block.retry.clone(),
+                memo: block.memo.clone(),
+                search_attributes: block.search_attributes.clone(),
+            },
+            Program::Steps(_) => Self {
+                workflow_type: RUN_WORKFLOW.to_owned(),
+                task_queue: project.run_queue(),
+                workflow_id,
+                ..Self::default()
+            },
+        }
+    }
+}
+
 impl Desired {
     /// Returns the schedule that `definition` asks for. `None` if the definition has no
     /// `schedule:`.
     pub fn of(project: &Project, definition: &Definition, source: &str) -> Option<Self> {
         let schedule = definition.schedule.as_ref()?;
         let default_input = || schedule.input.iter().cloned().collect::<Vec<_>>();
-        let workflow_id = project.run_workflow_id(&definition.id);
-        let (input, steps, action) = match &definition.program {
-            Program::Workflow(block) => (
-                block.args.clone().unwrap_or_else(default_input),
-                None,
-                Action {
-                    workflow_type: block.workflow_type.clone(),
-                    task_queue: block.task_queue.clone(),
-                    workflow_id,
-                    options: block.options.clone(),
-                    retry: block.retry.clone(),
-                    memo: block.memo.clone(),
-                    search_attributes: block.search_attributes.clone(),
-                },
-            ),
-            Program::Steps(steps) => (
-                default_input(),
-                Some(steps.clone()),
-                Action {
-                    workflow_type: RUN_WORKFLOW.to_owned(),
-                    task_queue: project.run_queue(),
-                    workflow_id,
-                    ..Action::default()
-                },
-            ),
+        let (input, steps) = match &definition.program {
+            Program::Workflow(block) => (block.args.clone().unwrap_or_else(default_input), None),
+            Program::Steps(steps) => (default_input(), Some(steps.clone())),
         };
         Some(Self {
             definition: definition.id.clone(),
@@ -135,7 +137,7 @@ impl Desired {
                 paused: !(definition.enabled && schedule.enabled),
                 input,
                 definition: steps,
-                action,
+                action: Action::of(project, definition),
             }),
             adopts: schedule.adopts.clone(),
         })

@@ -1,23 +1,12 @@
 //! Reader of `emit` and `listen`.
 
 use almanac_base::text::quoted;
+use almanac_events::{TEXTS, is_attribute_name, refused_attribute};
 use serde_json::Value;
 
 use super::reader::{At, Object, Reader, Target};
 use super::shapes::{CORRELATION, EMIT, EMITTED, EVENT_FILTER, EVENTS, FOREACH, LISTEN};
 use super::{Correlation, EachEvent, EventFilter, Events, Listen, Stage, Template, Until};
-use crate::event::refused_attribute;
-
-/// Attributes of events that must be text.
-const TEXTS: [&str; 7] = [
-    "id",
-    "source",
-    "type",
-    "time",
-    "subject",
-    "datacontenttype",
-    "dataschema",
-];
 
 impl Reader {
     pub(super) fn emit(&mut self, at: &At<'_>) -> Option<Template> {
@@ -25,7 +14,7 @@ impl Reader {
         let at = self.required(&object, "event")?;
         let object = self.object(&at, &EMITTED)?;
         let at = self.required(&object, "with")?;
-        let attributes = self.attributes(&at)?;
+        let attributes = self.attributes(&at, Stage::Body)?;
         let good: Vec<bool> = attributes
             .iter()
             .map(|(name, value)| self.can_be_sent(&at, name, value))
@@ -57,7 +46,7 @@ impl Reader {
     }
 
     /// Reads the attributes of an event: texts, `data`, and extensions (`CloudEvents` 1.0).
-    fn attributes(&mut self, at: &At<'_>) -> Option<Vec<(String, Template)>> {
+    fn attributes(&mut self, at: &At<'_>, stage: Stage) -> Option<Vec<(String, Template)>> {
         let Value::Object(map) = at.value else {
             self.mismatch(at, "a map");
             return None;
@@ -66,10 +55,7 @@ impl Reader {
             .iter()
             .map(|(name, value)| {
                 let at = at.key(name, value);
-                let good = name
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-                if name.is_empty() || !good {
+                if !is_attribute_name(name) {
                     let message = format!("{} is not a valid attribute name", at.shown());
                     self.problem(&at, Target::Key, message).hint =
                         Some("names of event attributes consist of a-z and 0-9".to_owned());
@@ -91,7 +77,7 @@ impl Reader {
                     self.mismatch(&at, "text, a number or a boolean");
                     return None;
                 }
-                Some((name.clone(), self.template(&at, Stage::Body)?))
+                Some((name.clone(), self.template(&at, stage)?))
             })
             .collect();
         attributes.into_iter().collect()
@@ -188,13 +174,9 @@ impl Reader {
 
     fn filter(&mut self, at: &At<'_>) -> Option<EventFilter> {
         let object = self.object(at, &EVENT_FILTER)?;
-        let with = self.required(&object, "with").and_then(|at| {
-            if at.value.as_object().is_some_and(serde_json::Map::is_empty) {
-                self.wrong(&at, "has no attributes to match");
-                return None;
-            }
-            self.attributes(&at)
-        });
+        let with = self
+            .required(&object, "with")
+            .and_then(|at| self.filter_attributes(&at, Stage::Body));
         let correlate = self.optional(&object, "correlate", |reader, at| {
             let Value::Object(map) = at.value else {
                 reader.mismatch(at, "a map");
@@ -210,6 +192,19 @@ impl Reader {
             with: with?,
             correlate: correlate?.unwrap_or_default(),
         })
+    }
+
+    /// Reads the attributes that an event must have.
+    pub(super) fn filter_attributes(
+        &mut self,
+        at: &At<'_>,
+        stage: Stage,
+    ) -> Option<Vec<(String, Template)>> {
+        if at.value.as_object().is_some_and(serde_json::Map::is_empty) {
+            self.wrong(at, "has no attributes to match");
+            return None;
+        }
+        self.attributes(at, stage)
     }
 
     fn correlation(&mut self, at: &At<'_>, name: &str) -> Option<Correlation> {

@@ -64,6 +64,11 @@ almanac_base::message_error! {
 pub struct JsonSchema(Value);
 
 impl JsonSchema {
+    /// The schema as JSON.
+    pub fn as_value(&self) -> &Value {
+        &self.0
+    }
+
     /// Checks a value against the schema.
     ///
     /// Returns the first violation as a sentence with its path, and the work of the check in

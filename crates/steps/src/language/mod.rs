@@ -23,6 +23,7 @@ mod reuse;
 mod shapes;
 mod task;
 mod template;
+mod trigger;
 mod value;
 
 pub use common::is_option;
@@ -33,6 +34,10 @@ pub use program::{normalize, parse, parse_duration};
 pub use reader::{Problem, Target};
 pub use shapes::SHAPES;
 pub use task::KINDS;
+pub use trigger::{
+    EVENT_TYPE_LIMIT, ReadTriggers, TRIGGERS_LIMIT, parse_event_schema, parse_schedule_on,
+    parse_triggers,
+};
 pub(crate) use value::describe;
 pub use value::duration_of;
 

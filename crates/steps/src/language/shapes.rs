@@ -21,6 +21,12 @@ const PLAIN: Option<&str> = None;
 const RESOURCE: Option<&str> = Some("write the schema into the definition, under `document`");
 
 shapes! {
+    TRIGGER = "a trigger" "trigger" ["event" "when" "input" "workflow_id" "on_conflict" "enabled"];
+    START_EVENTS = "the events" "start_events" ["any" "one"]
+        ["all" Some("start the definition on one event, and wait for the others with `listen`"),
+         "until" Some("each event starts a run of its own")];
+    START_FILTER = "an event filter" "start_filter" ["with"]
+        ["correlate" Some("each event starts a run of its own; give the event's attributes in `with`")];
     TASK = "a task" "task" [
         "call" "with" "do" "emit" "for" "while" "fork" "listen" "foreach" "raise" "run" "set" "switch"
         "try" "catch" "wait" "if" "then" "input" "output" "export" "timeout" "metadata"

@@ -1,5 +1,6 @@
 //! `emit`: the event to publish (`CloudEvents` 1.0, as JSON).
 
+use almanac_events::{DEPTH_ATTRIBUTE, REQUIRED, refused_attribute};
 use serde_json::{Map, Value};
 
 use super::Fault;
@@ -7,11 +8,7 @@ use super::evaluate::View;
 use super::frames::Place;
 use super::request::wrong;
 use super::tasks::Interpreter;
-use crate::event::refused_attribute;
 use crate::language::Template;
-
-/// Attributes that must be present as non-empty text.
-const REQUIRED: [&str; 4] = ["specversion", "id", "source", "type"];
 
 impl Interpreter<'_> {
     /// Creates an event with an id, a time and a source.
@@ -32,6 +29,9 @@ impl Interpreter<'_> {
         default("id", format!("{}/{number}", self.about.id));
         default("source", self.about.source.clone());
         default("time", self.now.to_string());
+        if let Some(depth) = self.about.chain {
+            event.insert(DEPTH_ATTRIBUTE.to_owned(), Value::from(depth));
+        }
         check(&event)?;
         Ok(Value::Object(event))
     }

@@ -226,20 +226,7 @@ impl Interpreter<'_> {
         template: &Template,
         input: &Value,
     ) -> Result<Value, Fault> {
-        match template {
-            Template::Literal(value) => Ok(value.clone()),
-            Template::Expression(expression) => self.evaluate(view, expression, input),
-            Template::List(items) => items
-                .iter()
-                .map(|item| self.fill(view, item, input))
-                .collect::<Result<Vec<_>, _>>()
-                .map(Value::Array),
-            Template::Map(entries) => entries
-                .iter()
-                .map(|(key, item)| Ok((key.clone(), self.fill(view, item, input)?)))
-                .collect::<Result<Map<_, _>, _>>()
-                .map(Value::Object),
-        }
+        template.fill(&mut |expression| self.evaluate(view, expression, input))
     }
 
     /// Applies the transformation of `output` or `export`, and checks the schema. `None` if there
@@ -294,7 +281,7 @@ fn as_mentioned(text: &str, value: &Value) -> Option<Value> {
 }
 
 /// Returns a time in seconds since 1970, like `now` in an expression.
-fn seconds(at: Timestamp) -> Value {
+pub(crate) fn seconds(at: Timestamp) -> Value {
     let milliseconds = at.as_millisecond();
     if milliseconds % 1000 == 0 {
         return Value::from(milliseconds / 1000);

@@ -97,7 +97,7 @@ impl Interpreter<'_> {
 }
 
 /// Returns `true` if two values are equal in jq, where 1 equals 1.0.
-fn same(one: &Value, other: &Value) -> bool {
+pub(crate) fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => {

@@ -3,17 +3,22 @@
 use std::collections::BTreeSet;
 
 use almanac_base::size::json_size;
+use almanac_events::MAX_BYTES;
 use serde_json::Value;
 
 use super::listen::types;
 use super::state::{Doing, Position};
 use super::{Arrival, Machine};
-use crate::event::UNREAD_BYTES;
 use crate::language::{Flow, Kind};
 
 /// Maximum number of events that wait in a machine. An event waits until a task has taken and
 /// handled it.
 pub const UNREAD_LIMIT: usize = 1000;
+/// Maximum size of all events that wait for a run, in bytes of JSON. One event of the largest size
+/// fits.
+///
+/// A run that continues as new passes these events on beside its own data.
+pub const UNREAD_BYTES: usize = MAX_BYTES;
 
 /// The result of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]

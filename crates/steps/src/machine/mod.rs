@@ -41,11 +41,13 @@ use serde_json::Value;
 
 pub use effect::*;
 pub use fault::{Fault, Standard, shortened};
-pub use inbox::{Delivery, UNREAD_LIMIT};
+pub use inbox::{Delivery, UNREAD_BYTES, UNREAD_LIMIT};
 pub use state::Position;
 pub use turn::{Answer, Command, EffectId, Entry, Status, Turn};
 
 use super::language::Flow;
+pub(crate) use evaluate::seconds;
+pub(crate) use filter::same;
 use inbox::Audience;
 use tasks::Interpreter;
 use turn::{Arrival, Offer, Stop};
@@ -77,6 +79,9 @@ pub struct About {
     pub source: String,
     /// The value of `$runtime`. It must be the same in each replay.
     pub runtime: Value,
+    /// Number of runs before the run's events in a chain of events, this run included. `None` if
+    /// no event started the run.
+    pub chain: Option<u32>,
 }
 
 /// A run of steps in memory.

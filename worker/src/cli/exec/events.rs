@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use almanac_steps::event::cloud_event;
+use almanac_events::cloud_event;
 use anyhow::Context as _;
 use serde_json::Value;
 

@@ -41,6 +41,7 @@ pub(super) async fn run(args: &ExecArgs) -> anyhow::Result<ExitCode> {
         id: format!("exec/{}", began.as_millisecond()),
         source,
         runtime: json!({ "name": "almanac" }),
+        chain: None,
     };
     let machine = Machine::start(Arc::new(flow), about, input, began).logged();
     let run = interpret(machine, &mut effects, &mut events, log);
@@ -276,6 +277,7 @@ mod tests {
             id: "x".to_owned(),
             source: "/x".to_owned(),
             runtime: Value::Null,
+            chain: None,
         };
         let machine = Machine::start(Arc::new(flow), about, input, began);
         let ended = interpret(machine, &mut effects, &mut Events::default(), log).await;

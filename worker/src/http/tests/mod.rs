@@ -3,6 +3,7 @@
 mod activity;
 mod clients;
 mod connection_limits;
+mod events;
 mod form_pages;
 mod heads;
 mod issuer;
@@ -26,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
 
+use almanac_activities::router::Arrival;
 use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::{
     ListedSchedule, ListedTimes, PausedBy, ScheduleDetail, ScheduleState, ScheduleView,
@@ -35,10 +37,12 @@ use almanac_base::names::{Project, Revision, ScheduleId, WorkerId};
 use almanac_core::definition::{Diagnostic, Kind, Labels};
 use almanac_core::plan::Plan;
 use almanac_core::record::{
-    DefinitionCounts, Held, HistoryEntry, OverrideAnswer, OverrideRequest, Report, ReportError,
-    RunAnswer, RunKind, RunRequest, RunState, Status, SuspendRequest, SyncRequest, WorkerState,
+    DefinitionCounts, Delivery, EventKey, Held, HistoryEntry, OverrideAnswer, OverrideRequest,
+    Report, ReportError, RunAnswer, RunKind, RunRequest, RunState, Status, SuspendRequest,
+    SyncRequest, TriggerResult, TriggeredRun, WorkerState,
 };
 use almanac_core::snapshot::{Archived, FailedDocument, Snapshot};
+use almanac_events::CloudEvent;
 use almanac_times::When;
 use axum::http::{StatusCode, header};
 use axum::routing::{get, post};
@@ -76,6 +80,8 @@ struct Fake {
     queries: AtomicU64,
     schedules: Mutex<Vec<ScheduleView>>,
     lists: AtomicU64,
+    /// Deliveries of events, newest first.
+    deliveries: Mutex<Vec<(Delivery, Arc<Value>)>>,
     asked_runs: AtomicU64,
     /// `true` if schedules cannot be listed.
     away: bool,
@@ -127,6 +133,7 @@ impl Default for Fake {
             queries: AtomicU64::new(0),
             schedules: Mutex::new((0..150).map(schedule).collect()),
             lists: AtomicU64::new(0),
+            deliveries: Mutex::default(),
             asked_runs: AtomicU64::new(0),
             away: false,
             timelines: AtomicU64::new(0),
@@ -210,6 +217,7 @@ impl Backend for Fake {
                 new: 3,
                 ..DefinitionCounts::default()
             },
+            event_types: DefinitionCounts::default(),
             changed: None,
         }))
     }
@@ -277,6 +285,59 @@ impl Backend for Fake {
             times: BTreeMap::new(),
             truncated: 0,
         })
+    }
+
+    async fn deliver(&self, event: CloudEvent, arrival: Arrival) -> Result<Delivery, BackendError> {
+        let reason = |text: &str| text.to_owned();
+        let run = |result| TriggeredRun {
+            definition: "capture".parse().unwrap(),
+            trigger: 0,
+            result,
+        };
+        let workflow_id = "test/capture/1".to_owned();
+        let runs = match event.kind() {
+            "started" => vec![run(TriggerResult::Started {
+                workflow_id,
+                run_id: "r".to_owned(),
+            })],
+            "refused" => vec![run(TriggerResult::Refused {
+                reason: reason("no amount"),
+            })],
+            "conflict" => vec![run(TriggerResult::Conflict {
+                workflow_id,
+                reason: reason("other data"),
+            })],
+            "failed" => vec![run(TriggerResult::Failed {
+                reason: reason("deadline exceeded"),
+            })],
+            "away" => return Err(BackendError::Away("refused".to_owned())),
+            _ => Vec::new(),
+        };
+        let delivery = Delivery {
+            id: arrival.delivery,
+            at: arrival.at,
+            via: arrival.via,
+            by: arrival.by,
+            event: EventKey::of(event.as_json()),
+            state: Delivery::state_of(&runs),
+            reason: runs.iter().find_map(|run| run.result.reason().map(reason)),
+            runs,
+            ..Delivery::default()
+        };
+        let mut deliveries = self.deliveries.lock().unwrap();
+        deliveries.insert(0, (delivery.clone(), Arc::new(event.into_json())));
+        Ok(delivery)
+    }
+
+    fn deliveries(&self) -> Vec<Delivery> {
+        let deliveries = self.deliveries.lock().unwrap();
+        deliveries.iter().map(|(one, _)| one.clone()).collect()
+    }
+
+    fn delivery(&self, id: &str) -> Option<(Delivery, Option<Arc<Value>>)> {
+        let deliveries = self.deliveries.lock().unwrap();
+        let (delivery, event) = deliveries.iter().find(|(one, _)| one.id == id)?;
+        Some((delivery.clone(), Some(Arc::clone(event))))
     }
 
     async fn schedules(&self) -> Result<Vec<ScheduleView>, BackendError> {
@@ -486,6 +547,7 @@ async fn serve_within(
         syncs: ConcurrencyLimit::new("a pass", 1, 1),
         runs: ConcurrencyLimit::new("a run", 1, 1),
         lists: ConcurrencyLimit::new("a list", 32, 32),
+        events: ConcurrencyLimit::new("an event", 32, 32),
         page_loads: ConcurrencyLimit::new("a page", PAGE_LOADS, PAGE_LOADS),
         plans: ConcurrencyLimit::new("a plan", 1, 1),
         describes: ConcurrencyLimit::new("a schedule", 1, 1),

@@ -319,3 +319,18 @@ fn a_file_that_is_bad_at_the_start_is_an_error_that_names_its_flag() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn only_those_who_may_operate_send_events() {
+    let file = both();
+    let server = server_with(file.path()).await;
+    for (token, status) in [(READER, 403), ("wrong", 401), (OPERATOR, 415)] {
+        let answer = server.with_token("POST", "/events", token).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        let replay = server.with_token("POST", "/api/v1/events/x/replay", token);
+        assert_eq!(
+            replay.await.status,
+            if status == 415 { 404 } else { status }
+        );
+    }
+}

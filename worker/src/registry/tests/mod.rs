@@ -2,6 +2,7 @@
 //! that these tests are about files: see [`parse`].
 
 mod calendars;
+mod event_types;
 mod files;
 mod follow;
 mod real;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use almanac_base::names::Revision;
 use almanac_core::definition::{
     Definition, Diagnostic, Kind, Labels, OverlapPolicy, ParseContext, Parsed, ParsedDocument,
-    Program, ScheduleBlock,
+    Program, ScheduleBlock, Triggers,
 };
 use almanac_core::snapshot::LoadStatus;
 use almanac_times::Spec;
@@ -73,6 +74,7 @@ fn parse(path: &str, bytes: &[u8], _: &ParseContext) -> Vec<ParsedDocument> {
                     input: None,
                     adopts: None,
                 }),
+                triggers: Triggers::default(),
                 program: Program::Steps(Value::Null.into()),
             }))),
         };
@@ -82,6 +84,7 @@ fn parse(path: &str, bytes: &[u8], _: &ParseContext) -> Vec<ParsedDocument> {
             kind: Kind::Workflow,
             result,
             calendars: Box::default(),
+            events: Box::default(),
             warnings: Vec::new(),
         });
     }

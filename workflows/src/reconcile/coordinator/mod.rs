@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::current_revision::{self, RevisionChange};
 use super::pass_queue::{self, PassRequest};
-use super::{pass_outcome, state_limits};
+use super::state_limits;
 
 /// The next action of the workflow.
 #[derive(Debug, Clone, PartialEq)]
@@ -191,8 +191,8 @@ impl Coordinator {
             && current
             && (alone || effect != RevisionChange::Stayed)
         {
-            pass_outcome::gather(&mut self.state.definitions, announcement.definitions);
-            pass_outcome::gather(&mut self.state.event_types, announcement.event_types);
+            self.state.definitions.add(announcement.definitions);
+            self.state.event_types.add(announcement.event_types);
         }
     }
 
@@ -321,8 +321,8 @@ impl Coordinator {
         let options = current_revision::options(&self.state);
         let (mut definitions, mut event_types) = (self.state.definitions, self.state.event_types);
         if let Some(hint) = &self.hint {
-            pass_outcome::gather(&mut definitions, hint.definitions);
-            pass_outcome::gather(&mut event_types, hint.event_types);
+            definitions.add(hint.definitions);
+            event_types.add(hint.event_types);
         }
         PassInput {
             heard: self

@@ -21,7 +21,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Attempt, Coordinator, probe};
 use crate::reconcile::current_revision::{self, RevisionChange};
-use crate::reconcile::pass_outcome;
 use crate::reconcile::pass_queue::{self, PassRequest};
 use crate::reconcile::state_limits;
 
@@ -364,6 +363,6 @@ fn merge(claim: &mut Announcement, later: &Announcement) {
 }
 
 fn sum(mut counts: DefinitionCounts, more: DefinitionCounts) -> DefinitionCounts {
-    pass_outcome::gather(&mut counts, more);
+    counts.add(more);
     counts
 }

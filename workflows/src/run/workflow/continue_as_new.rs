@@ -28,6 +28,7 @@ pub(super) fn continued_input(
         let input = RunInput {
             definition: DefinitionRef::Pinned(definition.clone()),
             input: Value::Null,
+            event: ctx.state(|s| s.event.clone()),
             position: position.map(Box::new),
             dropped: ctx.state(|s| s.inbox.dropped()),
         };

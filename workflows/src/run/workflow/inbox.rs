@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use almanac_base::text;
-use almanac_steps::event::{InvalidEvent, cloud_event};
+use almanac_events::{InvalidEvent, cloud_event};
 use almanac_steps::machine::{DATA_LIMIT, Delivery, Machine};
 use serde_json::Value;
 use temporalio_common::data_converters::RawValue;

@@ -3,7 +3,7 @@
 use almanac_base::names::NameError;
 use almanac_base::nearest;
 use almanac_base::text::quoted;
-use almanac_core::record::{DefinitionRef, RunInput, RunInputError};
+use almanac_core::record::{DefinitionRef, EventOrigin, RunInput, RunInputError};
 use almanac_steps::machine::Position;
 use serde_json::Value;
 use temporalio_common::data_converters::RawValue;
@@ -29,9 +29,15 @@ pub(super) fn read_input(raw: &RawValue) -> Result<RunInput, RunInputError> {
     Ok(RunInput {
         definition,
         input: value.get("input").cloned().unwrap_or_default(),
+        event: event(&value),
         position: position(&value)?,
         dropped: value.get("dropped").and_then(Value::as_u64).unwrap_or(0),
     })
+}
+
+/// Reads the event that started the run. Anything else counts as none.
+fn event(input: &Value) -> Option<EventOrigin> {
+    serde_json::from_value(input.get("event")?.clone()).ok()
 }
 
 /// Refuses an unknown key, since another key was meant.

@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
-use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput, RunInputError, RunMemo};
+use almanac_core::record::{
+    DefinitionRef, EventOrigin, PinnedDefinition, RunInput, RunInputError, RunMemo,
+};
 use almanac_steps::language::{self, Flow};
 use almanac_steps::machine::{About, Command, Fault, Machine, Standard, Status, shortened};
 use jiff::Timestamp;
@@ -58,6 +60,8 @@ pub struct RunDefinition {
     run: String,
     queue: String,
     inbox: Inbox,
+    /// Event that started the run.
+    event: Option<EventOrigin>,
 }
 
 #[workflow_methods]
@@ -67,6 +71,7 @@ impl RunDefinition {
         let input = read_input(&input);
         Self {
             inbox: Inbox::after(input.as_ref().map_or(0, |input| input.dropped)),
+            event: input.as_ref().ok().and_then(|input| input.event.clone()),
             input,
             run: format!("{}/{}", ctx.workflow_id(), ctx.first_execution_run_id()),
             queue: ctx.task_queue().to_owned(),
@@ -93,6 +98,7 @@ impl RunDefinition {
             id: s.run.clone(),
             source: source(&s.queue, &definition),
             runtime: json!({ "name": "almanac" }),
+            chain: s.event.as_ref().map(|event| event.depth.saturating_add(1)),
         });
         let flow = Arc::new(flow(&definition)?);
         let run = about.id.clone();
@@ -301,6 +307,7 @@ async fn pin(
     let memo = RunMemo {
         definition: pinned.id.clone(),
         revision: pinned.revision.clone(),
+        event: None,
     };
     // Runs that a schedule starts get this memo from the schedule's action.
     ctx.upsert_memo([(MEMO_KEY, Some(MemoValue::new(memo)))])

@@ -165,7 +165,7 @@ do: [a: { wait: PT1S }]
     jobs/nightly.yaml:2:26: unknown key `timezone` in the specification's `schedule`
       2 | schedule: { after: PT1S, timezone: UTC }
         |                          ^
-      hint: the keys are cron, every
+      hint: the keys are cron, every, on, read
     jobs/nightly.yaml:4:1: unknown key `labels` in the document
       4 | labels: {}
         | ^

@@ -70,7 +70,7 @@ id: b
     jobs/nightly.yaml:1:1: unknown key `x` in the document
       1 | x: &anchor 1
         | ^
-      hint: the keys are kind, id, description, enabled, labels, schedule, workflow, do, use, input, output, timeout, metadata
+      hint: the keys are kind, id, description, enabled, labels, schedule, workflow, do, use, input, output, timeout, metadata, triggers
     jobs/nightly.yaml:1:4: anchors (`&name`) are not supported
       1 | x: &anchor 1
         |    ^
@@ -86,7 +86,7 @@ id: b
     jobs/nightly.yaml:3:1: unknown key `y` in the document
       3 | y: *other
         | ^
-      hint: the keys are kind, id, description, enabled, labels, schedule, workflow, do, use, input, output, timeout, metadata
+      hint: the keys are kind, id, description, enabled, labels, schedule, workflow, do, use, input, output, timeout, metadata, triggers
     jobs/nightly.yaml:3:4: aliases (`*name`) are not supported
       3 | y: *other
         |    ^
@@ -94,7 +94,7 @@ id: b
     jobs/nightly.yaml:4:1: unknown key `z` in the document
       4 | z: !!str 3
         | ^
-      hint: the keys are kind, id, description, enabled, labels, schedule, workflow, do, use, input, output, timeout, metadata
+      hint: the keys are kind, id, description, enabled, labels, schedule, workflow, do, use, input, output, timeout, metadata, triggers
     jobs/nightly.yaml:4:4: tags (`!name`) are not supported
       4 | z: !!str 3
         |    ^

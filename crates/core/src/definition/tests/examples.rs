@@ -57,6 +57,14 @@ fn valid(name: &str, text: &str) -> Vec<ParsedDocument> {
 }
 
 #[test]
+fn the_example_of_a_mistake_has_one_error_with_its_place() {
+    let text = read(&repository().join("examples/mistake/late-fees.yaml"));
+    let documents = parse_file("late-fees.yaml", text.as_bytes(), &context());
+    let errors = documents[0].result.as_ref().unwrap_err();
+    insta::assert_snapshot!(rendered(errors), @"");
+}
+
+#[test]
 fn examples_are_valid_and_need_no_worker_but_almanac() {
     let mut names = Vec::new();
     let files = std::fs::read_dir(repository().join("examples/definitions")).unwrap();

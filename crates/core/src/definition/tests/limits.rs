@@ -177,7 +177,7 @@ fn many_mistakes_are_counted_and_long_lines_cut() {
     jobs/nightly.yaml:1:785: unknown key `k99` in the document
       1 | … 1, k92: 1, k93: 1, k94: 1, k95: 1, k96: 1, k97: 1, k98: 1, k99: 1, k100: 1, k101: 1, k102: 1, k103: 1, k104: 1, k105: 1, k106: 1, k107: 1, k108: 1, k109: 1, k1…
         |                                                              ^
-      hint: the keys are kind, id, description, enabled, labels, schedule, workflow, do, use, input, output, timeout, metadata
+      hint: the keys are kind, id, description, enabled, labels, schedule, workflow, do, use, input, output, timeout, metadata, triggers
     ");
 }
 

@@ -7,6 +7,7 @@ mod bad_times;
 mod bad_types;
 mod calendars;
 mod defaults;
+mod event_types;
 mod examples;
 mod good;
 mod good_steps;
@@ -16,6 +17,7 @@ mod ows_examples;
 mod properties;
 mod schema;
 mod schema_steps;
+mod triggers;
 mod validation_cost;
 mod warnings;
 
@@ -53,7 +55,7 @@ fn warned(text: &str) -> Definition {
     let document = documents.remove(0);
     match document.result {
         Ok(Parsed::Definition(definition)) => Arc::unwrap_or_clone(definition),
-        Ok(Parsed::Calendar(calendar)) => panic!("{calendar:?}"),
+        Ok(other) => panic!("{other:?}"),
         Err(errors) => panic!("{}", rendered(&errors)),
     }
 }

@@ -17,6 +17,7 @@ fn check(bytes: &[u8]) {
                 let id = match content {
                     Parsed::Definition(definition) => &definition.id,
                     Parsed::Calendar(calendar) => &calendar.id,
+                    Parsed::EventType(event_type) => &event_type.id,
                 };
                 assert_eq!(document.id.as_ref(), Some(id));
                 if let Parsed::Definition(definition) = content {

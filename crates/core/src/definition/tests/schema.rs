@@ -11,11 +11,11 @@ use super::parse;
 use crate::definition::decode::Decoder;
 use crate::definition::source::{Lines, documents};
 use crate::definition::{
-    calendar, day_calendar, document, json_schema, ows, schedule, workflow, yaml,
+    calendar, day_calendar, document, event_type, json_schema, ows, schedule, workflow, yaml,
 };
 
 /// Every object that the parser reads, and where the schema describes it.
-const SHAPES: [(&Shape, &str); 11] = [
+const SHAPES: [(&Shape, &str); 12] = [
     (&document::DOCUMENT, "/definitions/definition"),
     (&schedule::SCHEDULE, "/definitions/schedule"),
     (&schedule::EVERY, "/definitions/every/anyOf/1"),
@@ -26,6 +26,7 @@ const SHAPES: [(&Shape, &str); 11] = [
         &day_calendar::RULE,
         "/definitions/day_calendar/properties/dates/items/anyOf/1",
     ),
+    (&event_type::EVENT_TYPE, "/definitions/event_type"),
     (&workflow::WORKFLOW, "/definitions/workflow"),
     (&workflow::RETRY, "/definitions/retry"),
     (&ows::OWS, "/definitions/ows"),
@@ -111,7 +112,15 @@ pub(super) fn accepted(text: &str) {
 
 #[test]
 fn good_documents_satisfy_the_schema() {
-    for text in [FULL, STEPS, OWS, super::calendars::HOLIDAYS] {
+    for text in [
+        FULL,
+        STEPS,
+        OWS,
+        super::calendars::HOLIDAYS,
+        super::event_types::PAID,
+        super::triggers::TRIGGERED,
+        super::triggers::OWS_ON,
+    ] {
         accepted(text);
     }
     accepted(

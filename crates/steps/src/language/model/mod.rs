@@ -2,16 +2,18 @@
 
 mod control;
 mod external;
+mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_jq::{Expression as Compiled, ExpressionError};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 pub use control::*;
 pub use external::*;
+pub use trigger::*;
 
 use super::{JsonSchema, Problem};
 
@@ -155,6 +157,30 @@ pub enum Template {
     Map(Vec<(String, Template)>),
 }
 
+impl Template {
+    /// Returns the data with the results of its expressions. These results are data: expressions
+    /// in them are not evaluated.
+    pub(crate) fn fill<E>(
+        &self,
+        evaluate: &mut impl FnMut(&Expression) -> Result<Value, E>,
+    ) -> Result<Value, E> {
+        match self {
+            Self::Literal(value) => Ok(value.clone()),
+            Self::Expression(expression) => evaluate(expression),
+            Self::List(items) => items
+                .iter()
+                .map(|item| item.fill(evaluate))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::Array),
+            Self::Map(entries) => entries
+                .iter()
+                .map(|(key, item)| Ok((key.clone(), item.fill(evaluate)?)))
+                .collect::<Result<Map<_, _>, _>>()
+                .map(Value::Object),
+        }
+    }
+}
+
 /// A duration: fixed, or the result of an expression.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Length {
@@ -213,6 +239,8 @@ pub enum Stage {
     Export,
     /// `output.as` of the workflow.
     RunOutput,
+    /// Everything in a trigger. The event is the input of the expression.
+    Event,
 }
 
 impl Stage {
@@ -240,6 +268,7 @@ impl Stage {
             Self::Body | Self::TaskOutput => &["context", "workflow", "runtime", "task", "input"],
             Self::Export => &["context", "workflow", "runtime", "task", "input", "output"],
             Self::RunOutput => &["context", "workflow", "runtime"],
+            Self::Event => &[],
         }
     }
 }

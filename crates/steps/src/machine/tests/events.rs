@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Run, nobody};
-use crate::event::UNREAD_BYTES;
-use crate::machine::{Delivery, Effect, Status, UNREAD_LIMIT};
+use crate::machine::{Delivery, Effect, Status, UNREAD_BYTES, UNREAD_LIMIT};
 
 fn event(kind: &str, data: &Value) -> Value {
     json!({ "specversion": "1.0", "id": "1", "source": "test", "type": kind, "data": data, "room": data["room"] })

@@ -62,6 +62,7 @@ fn about() -> About {
         id: "test/run".to_owned(),
         source: "almanac/test".to_owned(),
         runtime: json!({ "name": "almanac" }),
+        chain: None,
     }
 }
 

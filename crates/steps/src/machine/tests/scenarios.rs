@@ -93,7 +93,9 @@ fn check(name: &str, scenario: &Scenario) -> Result<(), String> {
             Program::Steps(steps) => steps.clone(),
             Program::Workflow(_) => return Err("the definition has no steps".to_owned()),
         },
-        Ok(Parsed::Calendar(_)) => return Err("the definition is a calendar".to_owned()),
+        Ok(Parsed::Calendar(_) | Parsed::EventType(_)) => {
+            return Err("the document is no definition".to_owned());
+        }
     };
     if !scenario.expect.refused.is_empty() {
         return Err("the definition is accepted".to_owned());

@@ -12,16 +12,33 @@ const SHOWN: usize = 60;
 
 /// A part of a JSON text that changes when the text is read as a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Inexact {
+pub enum Inexact {
     /// A number, and the number that it is rounded to.
     Number(String, String),
     /// A key that occurs twice in an object.
     Key(String),
 }
 
-/// The first part of `json` that changes when it is read as a value. `json`
-/// must be valid.
-pub(crate) fn inexact(json: &str) -> Option<Inexact> {
+/// Returns the first part of `json` that changes when it is read as a value. `json` must be valid.
+pub fn inexact(json: &str) -> Option<Inexact> {
+    search(json, |_| true)
+}
+
+/// Returns the first part of `json` that every reader of JSON would expect to keep: a key that
+/// occurs twice in an object, or a whole number of more than 64 bits. `json` must be valid.
+///
+/// A number with a fraction or an exponent is a double by custom, so rounding it loses nothing
+/// that its writer relies on.
+pub fn lossy(json: &str) -> Option<Inexact> {
+    search(json, |number| {
+        let is_whole = !number.contains(['.', 'e', 'E']);
+        is_whole && number.parse::<i64>().is_err() && number.parse::<u64>().is_err()
+    })
+}
+
+/// Returns the first key that occurs twice in an object, or the first number that `counts` and is
+/// rounded.
+fn search(json: &str, counts: impl Fn(&str) -> bool) -> Option<Inexact> {
     let mut objects: Vec<BTreeSet<String>> = Vec::new();
     let mut rest = json;
     while let Some(first) = rest.bytes().next() {
@@ -52,7 +69,9 @@ pub(crate) fn inexact(json: &str) -> Option<Inexact> {
                     |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
                 let end = rest.find(|c| !number(c)).unwrap_or(rest.len());
                 let text = &rest[..end];
-                if let Some(rounded) = rounded(text) {
+                if counts(text)
+                    && let Some(rounded) = rounded(text)
+                {
                     let shown = match text.get(..SHOWN) {
                         Some(begin) if text.len() > SHOWN => format!("{begin}…"),
                         _ => text.to_owned(),
@@ -164,6 +183,22 @@ mod tests {
             assert_eq!(found, text);
             assert_eq!(decimal(&rounded), decimal(value), "{rounded}");
         }
+    }
+
+    #[test]
+    fn only_whole_numbers_of_more_than_64_bits_are_lossy() {
+        for json in [
+            r#"[0, -0, 18446744073709551615, -9223372036854775808, {"a": 1}, {"a": 2}]"#,
+            "[0.12345678901234567890123, 9007199254740993.0, 1e-400, 1e25]",
+            r#""18446744073709551616""#,
+        ] {
+            assert_eq!(lossy(json), None, "{json}");
+        }
+        let rounded = lossy(r#"{"a": 0.12345678901234567890123, "id": 18446744073709551616}"#);
+        let number = "18446744073709551616".to_owned();
+        assert!(matches!(rounded, Some(Inexact::Number(found, _)) if found == number));
+        let twice = lossy(r#"{"a": 1, "a": 1}"#);
+        assert_eq!(twice, Some(Inexact::Key("a".to_owned())));
     }
 
     #[test]

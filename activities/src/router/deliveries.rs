@@ -1,0 +1,185 @@
+//! The last deliveries of events to this process, for people.
+//!
+//! The log is bounded and in memory. Deliveries that need attention are kept apart from the
+//! others, so that many events without a problem do not push them out.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use almanac_base::size::json_size;
+use almanac_core::record::{Delivery, DeliveryState};
+use serde_json::Value;
+
+/// Maximum number of deliveries that are kept of those that need attention, and of the others.
+pub const DELIVERIES_KEPT: usize = 500;
+/// Maximum size of all events that are kept for a replay, in bytes of JSON.
+pub const EVENT_BYTES_KEPT: usize = 16 * 1024 * 1024;
+
+/// The last deliveries to this process.
+#[derive(Debug, Default)]
+pub struct DeliveryLog(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    /// Deliveries that need attention, oldest first.
+    troubled: VecDeque<Entry>,
+    /// All other deliveries, oldest first.
+    others: VecDeque<Entry>,
+    /// Size of the events of all entries, in bytes of JSON.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry {
+    delivery: Delivery,
+    /// The event, for a replay. `None` if there was no more room for it.
+    event: Option<(Arc<Value>, usize)>,
+}
+
+impl DeliveryLog {
+    /// Adds a delivery with its event, or replaces the delivery with the same id.
+    pub fn record(&self, delivery: Delivery, event: &Arc<Value>) {
+        let mut entries = self.lock();
+        entries.remove(&delivery.id);
+        let size = json_size(event.as_ref());
+        entries.bytes += size;
+        let entry = Entry {
+            event: Some((Arc::clone(event), size)),
+            delivery,
+        };
+        let list = if needs_attention(entry.delivery.state) {
+            &mut entries.troubled
+        } else {
+            &mut entries.others
+        };
+        list.push_back(entry);
+        let surplus = list.len().saturating_sub(DELIVERIES_KEPT);
+        let gone: Vec<Entry> = list.drain(..surplus).collect();
+        entries.bytes -= gone.iter().map(Entry::size).sum::<usize>();
+        entries.fit();
+    }
+
+    /// The deliveries, newest first.
+    pub fn newest_first(&self) -> Vec<Delivery> {
+        let entries = self.lock();
+        let mut all: Vec<Delivery> = entries.all().map(|entry| entry.delivery.clone()).collect();
+        all.sort_by(|one, other| (other.at, &other.id).cmp(&(one.at, &one.id)));
+        all
+    }
+
+    /// The delivery with this id, and its event if the event is kept.
+    pub fn get(&self, id: &str) -> Option<(Delivery, Option<Arc<Value>>)> {
+        let entries = self.lock();
+        let entry = entries.all().find(|entry| entry.delivery.id == id)?;
+        let event = entry.event.as_ref().map(|(event, _)| Arc::clone(event));
+        Some((entry.delivery.clone(), event))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entries {
+    fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.troubled.iter().chain(&self.others)
+    }
+
+    fn remove(&mut self, id: &str) {
+        for list in [&mut self.troubled, &mut self.others] {
+            // Most deliveries that are replaced are recent.
+            let at = list.iter().rposition(|entry| entry.delivery.id == id);
+            if let Some(entry) = at.and_then(|at| list.remove(at)) {
+                self.bytes -= entry.size();
+            }
+        }
+    }
+
+    /// Drops events, the oldest of deliveries without a problem first, until the rest is small
+    /// enough.
+    fn fit(&mut self) {
+        for entry in self.others.iter_mut().chain(&mut self.troubled) {
+            if self.bytes <= EVENT_BYTES_KEPT {
+                return;
+            }
+            self.bytes -= entry.size();
+            entry.event = None;
+        }
+    }
+}
+
+impl Entry {
+    fn size(&self) -> usize {
+        self.event.as_ref().map_or(0, |(_, size)| *size)
+    }
+}
+
+/// Returns `true` if a person should look at a delivery in this state.
+fn needs_attention(state: DeliveryState) -> bool {
+    match state {
+        DeliveryState::Refused | DeliveryState::Waiting | DeliveryState::Dead => true,
+        DeliveryState::Accepted
+        | DeliveryState::NoMatch
+        | DeliveryState::Started
+        | DeliveryState::Unknown => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn delivery(id: &str, state: DeliveryState) -> Delivery {
+        Delivery {
+            id: id.to_owned(),
+            state,
+            ..Delivery::default()
+        }
+    }
+
+    #[test]
+    fn deliveries_with_a_problem_outlive_many_without() {
+        let log = DeliveryLog::default();
+        let event = Arc::new(json!({ "data": 1 }));
+        log.record(delivery("dead", DeliveryState::Dead), &event);
+        for number in 0..=DELIVERIES_KEPT {
+            log.record(
+                delivery(&number.to_string(), DeliveryState::Started),
+                &event,
+            );
+        }
+        assert!(log.get("dead").is_some());
+        assert!(log.get("0").is_none());
+        assert!(log.get("1").is_some());
+        assert_eq!(log.newest_first().len(), DELIVERIES_KEPT + 1);
+    }
+
+    #[test]
+    fn a_delivery_that_is_tried_again_stands_once() {
+        let log = DeliveryLog::default();
+        let event = Arc::new(json!({}));
+        log.record(delivery("a", DeliveryState::Waiting), &event);
+        log.record(delivery("a", DeliveryState::Started), &event);
+        let all = log.newest_first();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].state, DeliveryState::Started);
+    }
+
+    #[test]
+    fn the_events_that_are_kept_are_bounded() {
+        let log = DeliveryLog::default();
+        let event = Arc::new(json!("x".repeat(1_000_000)));
+        for number in 0..20 {
+            log.record(
+                delivery(&number.to_string(), DeliveryState::Started),
+                &event,
+            );
+        }
+        let kept = |id: &str| log.get(id).unwrap().1.is_some();
+        assert!(!kept("0") && !kept("3"));
+        assert!(kept("4") && kept("19"));
+        assert_eq!(log.lock().bytes, 16 * (1_000_000 + 2));
+    }
+}

@@ -1,0 +1,229 @@
+//! The router of events: it starts the runs of the definitions whose triggers take an event.
+//!
+//! Always holds: an event is evaluated on one snapshot of the definitions; the failure of one
+//! trigger does not affect another; the same event, by its source and id, starts nothing twice.
+
+mod deliveries;
+mod start;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use almanac_base::names::Project;
+use almanac_base::size::json_size;
+use almanac_core::record::{
+    DELIVERY_RUNS_LIMIT, Delivery, DeliveryState, DeliveryVia, EventKey, TriggerResult,
+    TriggeredRun, delivery_text,
+};
+use almanac_core::routing::{Route, TriggerIndex};
+use almanac_core::snapshot::Snapshot;
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use deliveries::{DELIVERIES_KEPT, DeliveryLog, EVENT_BYTES_KEPT};
+
+use crate::blocking::compute;
+use crate::definitions::DefinitionSource;
+use crate::metrics;
+use crate::schedules::Schedules;
+use crate::steps::StepKeys;
+
+/// Maximum number of runs that one event starts at the same time.
+const CONCURRENCY: usize = 10;
+
+/// Starts runs on events.
+pub struct EventRouter {
+    project: Project,
+    source: Arc<dyn DefinitionSource>,
+    /// Keys that sign the steps of the runs.
+    keys: Option<StepKeys>,
+    /// Index of the triggers of the last snapshot.
+    index: Mutex<Option<(Arc<Snapshot>, Arc<TriggerIndex>)>>,
+    deliveries: DeliveryLog,
+}
+
+impl std::fmt::Debug for EventRouter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EventRouter({})", self.project)
+    }
+}
+
+/// The arrival of an event.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Id of the delivery. Another attempt to handle the event has the same id.
+    pub delivery: String,
+    /// Time at which the event arrived.
+    pub at: Timestamp,
+    /// Way by which the event arrived.
+    pub via: DeliveryVia,
+    /// Name of the caller, the webhook or the stream that delivered the event.
+    pub by: String,
+    /// Number of the attempt to handle the event, from 1.
+    pub attempt: u64,
+}
+
+/// The results of the triggers that took an event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Routed {
+    /// Triggers that took the event, each with its result.
+    pub runs: Vec<TriggeredRun>,
+    /// Number of triggers that took the event and are not in `runs`.
+    pub truncated: u32,
+}
+
+impl EventRouter {
+    /// Creates the router of a project. It signs the steps of the runs with `keys`.
+    pub fn new(
+        project: Project,
+        source: Arc<dyn DefinitionSource>,
+        keys: Option<StepKeys>,
+    ) -> Self {
+        Self {
+            project,
+            source,
+            keys,
+            index: Mutex::default(),
+            deliveries: DeliveryLog::default(),
+        }
+    }
+
+    /// The last deliveries to this process.
+    pub fn deliveries(&self) -> &DeliveryLog {
+        &self.deliveries
+    }
+
+    /// Starts the runs of an event in the JSON format of `CloudEvents`, and records the delivery.
+    pub async fn deliver(
+        &self,
+        schedules: &Schedules,
+        event: &Arc<Value>,
+        arrival: Arrival,
+    ) -> Delivery {
+        let routes = self.routes(event);
+        let Routed { runs, truncated } = self.start(schedules, routes).await;
+        let delivery = Delivery {
+            id: arrival.delivery,
+            at: arrival.at,
+            via: arrival.via,
+            by: arrival.by,
+            event: EventKey::of(event),
+            bytes: json_size(event.as_ref()) as u64,
+            attempt: arrival.attempt,
+            state: Delivery::state_of(&runs),
+            reason: runs.iter().find_map(reason),
+            runs,
+            truncated,
+        };
+        self.record(delivery.clone(), event);
+        delivery
+    }
+
+    /// Records a delivery: in the log, in the metrics, and in the list of deliveries.
+    pub fn record(&self, delivery: Delivery, event: &Arc<Value>) {
+        let Delivery {
+            id,
+            via,
+            event: key,
+            state,
+            reason,
+            ..
+        } = &delivery;
+        metrics::event(*via, *state);
+        let EventKey {
+            kind,
+            source,
+            id: event_id,
+        } = key;
+        match state {
+            DeliveryState::Refused | DeliveryState::Waiting | DeliveryState::Dead => {
+                tracing::warn!(
+                    delivery = id,
+                    event_type = kind,
+                    source,
+                    id = event_id,
+                    state = state.as_str(),
+                    reason,
+                    "an event was not handled"
+                );
+            }
+            _ => {
+                tracing::debug!(
+                    delivery = id,
+                    event_type = kind,
+                    source,
+                    id = event_id,
+                    state = state.as_str(),
+                    "an event was handled"
+                );
+            }
+        }
+        self.deliveries.record(delivery, event);
+    }
+
+    /// Returns the triggers that take an event in the JSON format of `CloudEvents`, each with the
+    /// run that it would start. Starts nothing.
+    pub fn routes(&self, event: &Value) -> Vec<Route> {
+        let index = self.index();
+        compute(|| index.routes(&self.project, event, Timestamp::now()))
+    }
+
+    /// Starts the runs of these triggers.
+    pub async fn start(&self, schedules: &Schedules, routes: Vec<Route>) -> Routed {
+        let count = routes.len();
+        let results = routes.into_iter().map(|route| async move {
+            let definition = route.definition.id.clone();
+            let trigger = route.origin.trigger;
+            let result = match &route.run {
+                Err(reason) => TriggerResult::Refused {
+                    reason: delivery_text(reason),
+                },
+                Ok(run) => {
+                    let request = start::request(&route, run, &self.project, self.keys.as_ref());
+                    start::start(schedules, &route, run, request).await
+                }
+            };
+            TriggeredRun {
+                definition,
+                trigger,
+                result,
+            }
+        });
+        let mut runs: Vec<TriggeredRun> = futures::stream::iter(results)
+            .buffered(CONCURRENCY)
+            .collect()
+            .await;
+        // Those that need attention come first, so that they are not among the ones left out.
+        runs.sort_by_key(|run| match run.result {
+            TriggerResult::Failed { .. } => 0,
+            TriggerResult::Refused { .. } | TriggerResult::Conflict { .. } => 1,
+            TriggerResult::Started { .. } | TriggerResult::Existing { .. } => 2,
+        });
+        runs.truncate(DELIVERY_RUNS_LIMIT);
+        let truncated = count - runs.len();
+        Routed {
+            runs,
+            truncated: u32::try_from(truncated).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The index of the current definitions.
+    fn index(&self) -> Arc<TriggerIndex> {
+        let snapshot = self.source.snapshot();
+        let mut last = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, index)) = last.as_ref()
+            && Arc::ptr_eq(of, &snapshot)
+        {
+            return Arc::clone(index);
+        }
+        let index = Arc::new(TriggerIndex::of(&snapshot));
+        *last = Some((snapshot, Arc::clone(&index)));
+        index
+    }
+}
+
+/// The result of a trigger that needs attention, with its definition.
+fn reason(run: &TriggeredRun) -> Option<String> {
+    let reason = run.result.reason()?;
+    Some(delivery_text(&format!("{}: {reason}", run.definition)))
+}

@@ -1,0 +1,72 @@
+//! Event types, and the definitions whose triggers name them.
+
+use std::time::Duration;
+
+use almanac_core::record::DefinitionCounts;
+use insta::assert_snapshot;
+
+use super::*;
+
+fn real_registry(folder: &Folder) -> Arc<Registry> {
+    Registry::new(vec![folder.root()], Duration::ZERO)
+}
+
+const PAID: &str = "kind: event_type\nid: order.paid\nschema: { type: object }\n";
+const CAPTURE: &str = "triggers: [{ event: order.paid }]\ndo: [a: { wait: PT1S }]\n";
+
+/// Reloads, and returns the counts of definitions and of event types.
+async fn counts(registry: &Arc<Registry>) -> [DefinitionCounts; 2] {
+    registry.reload(ReadDepth::Changed).await.unwrap();
+    let changed = registry.changed().await;
+    [changed.counts, changed.event_types]
+}
+
+#[tokio::test]
+async fn event_types_are_counted_and_keep_their_last_good_version() {
+    let folder = Folder::with(&[("paid.yaml", PAID), ("capture.yaml", CAPTURE)]);
+    let registry = real_registry(&folder);
+    let [_, first] = counts(&registry).await;
+    assert_eq!((first.total, first.new, first.invalid), (1, 1, 0));
+    assert_eq!(registry.snapshot().warnings, []);
+
+    folder.save("paid.yaml", &PAID.replace("object", "array"));
+    let [_, changed] = counts(&registry).await;
+    assert_eq!((changed.total, changed.new, changed.updated), (1, 0, 1));
+
+    folder.save("paid.yaml", &PAID.replace("object", "nothing"));
+    let [definitions, broken] = counts(&registry).await;
+    assert_eq!((broken.total, broken.invalid, broken.archived), (1, 1, 0));
+    let snapshot = registry.snapshot();
+    let paid = snapshot.event_types.values().next().unwrap();
+    assert_eq!(paid.status, LoadStatus::Stale);
+    assert!(paid.event_type.schema.is_some());
+    // A broken event type is no broken definition.
+    assert_eq!(definitions.invalid, 0);
+
+    folder.remove("paid.yaml");
+    let [_, gone] = counts(&registry).await;
+    assert_eq!((gone.total, gone.archived, gone.invalid), (0, 1, 0));
+    let snapshot = registry.snapshot();
+    assert_eq!(snapshot.archived[0].kind, Kind::EventType);
+    let warnings: Vec<_> = snapshot.warnings.iter().map(Diagnostic::render).collect();
+    let warnings = warnings.join("\n");
+    assert_snapshot!(warnings.replace(&folder.root().display().to_string(), "FOLDER"), @"
+    FOLDER/capture.yaml:1:21: warning: no event type `order.paid` is declared
+      1 | triggers: [{ event: order.paid }]
+        |                     ^
+      hint: declare it with a document of `kind: event_type` and `id: order.paid`, so that the data of its events can be checked
+    ");
+}
+
+#[tokio::test]
+async fn two_event_types_with_one_id_are_both_errors() {
+    let folder = Folder::with(&[("a.yaml", PAID), ("b.yaml", PAID)]);
+    let registry = real_registry(&folder);
+    let [_, twice] = counts(&registry).await;
+    assert_eq!((twice.total, twice.invalid), (0, 2));
+    // A definition may have the id of an event type.
+    folder.save("b.yaml", &format!("id: order.paid\n{CAPTURE}"));
+    let [_, again] = counts(&registry).await;
+    assert_eq!((again.total, again.invalid), (1, 0));
+    assert_eq!(registry.snapshot().definitions.len(), 1);
+}
