@@ -25,6 +25,8 @@ const KEPT: Duration = Duration::from_mins(1);
 pub(super) struct Listing {
     /// Time at which the listing began.
     pub(super) at: Timestamp,
+    /// The same time, for comparisons.
+    pub(super) began: Instant,
     /// Time that the listing took.
     took: Duration,
     /// The schedules, by definition.
@@ -101,6 +103,7 @@ impl Listings {
                 unknown: unknown.collect(),
                 schedules: Arc::new(schedules),
                 took: began.elapsed(),
+                began,
                 at,
             };
             // Ten thousand schedules need not stay in memory when nobody reads them.

@@ -29,6 +29,12 @@ impl StatusCache {
         self.0.get(STATUS_MAX_AGE, query).await
     }
 
+    /// The last state that a page can have been rendered from; `None` if the workflow has not
+    /// answered yet.
+    pub(super) fn newest(&self) -> Option<Arc<Status>> {
+        self.0.newest()
+    }
+
     /// Forgets the state, so that the next request sees a change that was just made.
     pub(super) fn forget(&self) {
         self.0.forget();

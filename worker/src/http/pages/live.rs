@@ -3,12 +3,16 @@
 //! One task observes changes while a page is open, for all pages together, so that many
 //! pages cost the Temporal server what one costs. An event only names what changed; the
 //! page then reads itself again.
+//!
+//! A change counts from what pages were last rendered from, not from the first look of the
+//! task: the first list may come seconds after a page was rendered.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use almanac_base::names::DefinitionId;
 use almanac_core::record::Status;
 use axum::Extension;
 use axum::extract::State;
@@ -48,7 +52,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The part of the project that changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-struct Change {
+pub(super) struct Change {
     /// The definitions whose rows changed. Empty if nothing or too much changed.
     ids: BTreeSet<String>,
     /// More definitions changed than can be named.
@@ -59,11 +63,46 @@ struct Change {
 
 impl Change {
     /// Anything may have changed.
-    fn unknown() -> Self {
+    pub(super) fn unknown() -> Self {
         Self {
             many: true,
             pass: true,
             ..Self::default()
+        }
+    }
+
+    /// The passes after this one ended, or the state of the reconcile workflow changed.
+    fn of_passes(status: Option<&Status>, after: u64) -> Self {
+        let mut change = Self {
+            pass: true,
+            ..Self::default()
+        };
+        let reports = status.map_or(&[][..], |status| &status.reports);
+        for report in reports.iter().filter(|report| report.pass > after) {
+            for one in &report.changes {
+                change.add(Some(&one.id));
+            }
+            for error in report.errors.iter().filter(|error| error.id.is_some()) {
+                change.add(error.id.as_deref());
+            }
+            if report.truncated > 0 {
+                change.add(None);
+            }
+        }
+        change
+    }
+
+    /// Adds a definition. Without an id, anything may have changed.
+    fn add(&mut self, id: Option<&str>) {
+        match id {
+            _ if self.many => {}
+            Some(id) if self.ids.len() < NAMED => {
+                self.ids.insert(id.to_owned());
+            }
+            _ => {
+                self.many = true;
+                self.ids.clear();
+            }
         }
     }
 
@@ -159,11 +198,10 @@ fn start_observing<B: Backend>(service: &Arc<Service<B>>) {
 }
 
 async fn observe<B: Backend>(service: Arc<Service<B>>) {
-    let mut seen: Option<(Arc<Overview>, PassMark)> = None;
     let mut lists = Lists::new();
-    let (mut status, mut status_at) = (None, Instant::now());
-    let mut mark = PassMark::default();
-    let mut of_passes = PassDefinitions::default();
+    let mut status = service.status_cache.newest();
+    let mut status_at = Instant::now();
+    let mut mark = PassMark::default().then(status.as_deref());
     loop {
         {
             let live = &service.live;
@@ -176,39 +214,18 @@ async fn observe<B: Backend>(service: Arc<Service<B>>) {
         if Instant::now() >= status_at {
             status_at = Instant::now() + STATUS_INTERVAL;
             status = service.status_cache.status(&*service.backend).await.ok();
-            let found = PassMark::of(status.as_deref());
+            let found = mark.then(status.as_deref());
             if found != mark {
                 // The pass may have written what pages show.
                 service.forget_schedules();
-                of_passes.add(status.as_deref(), mark.pass);
+                tell(&service, Change::of_passes(status.as_deref(), mark.pass));
                 mark = found;
             }
         }
-        if let Some(listing) = lists.newest(&service).await
-            && let Ok(found) = service
-                .overviews
-                .of(&service, status.as_deref(), listing)
-                .await
-        {
-            let overview = found.overview;
-            match &seen {
-                Some((before, before_mark))
-                    if Arc::ptr_eq(before, &overview) && *before_mark == mark => {}
-                Some((before, before_mark)) => {
-                    let (pass, before) = (*before_mark != mark, Arc::clone(before));
-                    let (after, of_passes) =
-                        (Arc::clone(&overview), std::mem::take(&mut of_passes));
-                    let differ = move || difference(&before, &after, pass, of_passes);
-                    let change = service.render_workers.work(differ).await;
-                    tell(&service, change.unwrap_or_else(|_| Change::unknown()));
-                    seen = Some((overview, mark.clone()));
-                }
-                None => {
-                    // Passes before the first overview are no change.
-                    of_passes = PassDefinitions::default();
-                    seen = Some((overview, mark.clone()));
-                }
-            }
+        if let Some(listing) = lists.newest(&service).await {
+            // This tells open pages of what differs. What could not be computed is tried again.
+            let overview = service.overviews.of(&service, status.as_deref(), listing);
+            drop(overview.await);
         }
         sleep(TICK).await;
     }
@@ -261,8 +278,9 @@ impl Lists {
     }
 }
 
-/// Tells the open pages of a change. What they read then was not read before the change.
-fn tell<B: Backend>(service: &Service<B>, change: Change) {
+/// Tells the open pages of a change. What they read then was not read before the change; neither
+/// is what other pages read.
+pub(super) fn tell<B: Backend>(service: &Service<B>, change: Change) {
     if change.is_empty() {
         return;
     }
@@ -281,58 +299,27 @@ struct PassMark {
 }
 
 impl PassMark {
-    fn of(status: Option<&Status>) -> Self {
-        status.map_or_else(Self::default, |status| Self {
-            pass: status.pass,
-            suspended: status.suspended.is_some(),
-            held: status.held.as_ref().map(|held| held.digest.clone()),
-            answers: true,
-        })
-    }
-}
-
-/// The definitions with which passes did something.
-#[derive(Debug, Default)]
-struct PassDefinitions {
-    ids: BTreeSet<String>,
-    /// There are more than the reports name.
-    more: bool,
-}
-
-impl PassDefinitions {
-    /// Adds those of the passes after this one.
-    fn add(&mut self, status: Option<&Status>, after: u64) {
-        let reports = status.map_or(&[][..], |status| &status.reports);
-        for report in reports.iter().filter(|report| report.pass > after) {
-            let changed = report.changes.iter().map(|change| change.id.clone());
-            let failed = report.errors.iter().filter_map(|error| error.id.clone());
-            self.ids.extend(changed.chain(failed));
-            self.more |= report.truncated > 0;
+    /// The mark after this one, at the time of the state. Without an answer of the workflow, the
+    /// last pass stays known.
+    fn then(&self, status: Option<&Status>) -> Self {
+        match status {
+            Some(status) => Self {
+                pass: status.pass,
+                suspended: status.suspended.is_some(),
+                held: status.held.as_ref().map(|held| held.digest.clone()),
+                answers: true,
+            },
+            None => Self {
+                answers: false,
+                ..self.clone()
+            },
         }
     }
 }
 
-/// The rows that differ, and those with which a pass did something.
-fn difference(
-    before: &Overview,
-    after: &Overview,
-    pass: bool,
-    of_passes: PassDefinitions,
-) -> Change {
-    let mut change = Change {
-        pass,
-        many: of_passes.more,
-        ..Change::default()
-    };
-    let mut differ = |id: Option<String>| match id {
-        Some(id) if change.ids.len() < NAMED => {
-            change.ids.insert(id);
-        }
-        _ => change.many = true,
-    };
-    for id in of_passes.ids {
-        differ(Some(id));
-    }
+/// The rows that differ.
+pub(super) fn difference(before: &Overview, after: &Overview) -> Change {
+    let mut change = Change::default();
     let (old, new) = (before.by_place(), after.by_place());
     for (place, row) in &new {
         let same = old.get(place).is_some_and(|earlier| {
@@ -341,23 +328,20 @@ fn difference(
                 && before.served(earlier) == after.served(row)
         });
         if !same {
-            differ(row.id.as_ref().map(ToString::to_string));
+            change.add(row.id.as_ref().map(DefinitionId::as_str));
         }
     }
     for (place, row) in &old {
         if !new.contains_key(place) {
-            differ(row.id.as_ref().map(ToString::to_string));
+            change.add(row.id.as_ref().map(DefinitionId::as_str));
         }
     }
     // The errors of documents are not part of the rows.
     if before.snapshot.failed != after.snapshot.failed {
         let failed = before.snapshot.failed.iter().chain(&after.snapshot.failed);
         for failed in failed {
-            differ(failed.id.as_ref().map(ToString::to_string));
+            change.add(failed.id.as_ref().map(DefinitionId::as_str));
         }
-    }
-    if change.many {
-        change.ids.clear();
     }
     change
 }

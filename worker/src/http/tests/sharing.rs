@@ -205,27 +205,28 @@ async fn told_about(stream: &mut TcpStream, id: &str) -> String {
     tokio::time::timeout(SOON, read).await.unwrap()
 }
 
-/// A pass concerns the pages of the definitions with which it did something. Other pages read
-/// only their frames again, which costs Temporal nothing.
-#[tokio::test]
-async fn a_pass_concerns_the_definitions_that_it_names() {
-    let change = |id: &str| almanac_core::record::Change {
+/// An update of a definition's schedule by a pass.
+fn change(id: &str) -> almanac_core::record::Change {
+    almanac_core::record::Change {
         id: id.to_owned(),
         op: almanac_core::record::Op::Update,
         fields: Vec::new(),
         reason: String::new(),
-    };
+    }
+}
+
+/// A pass concerns the pages of the definitions with which it did something. Other pages read
+/// only their frames again, which costs Temporal nothing.
+#[tokio::test]
+async fn a_pass_concerns_the_definitions_that_it_names() {
     let fake = project();
     // This pass ended before anyone listened.
     if let Ok(status) = &mut *fake.status.lock().unwrap() {
         status.reports[0].changes = vec![change("job-1")];
     }
     let server = server(fake).await;
+    assert_eq!(server.get("/").await.status, 200);
     let mut stream = open_stream(&server, "127.0.0.1", "host: localhost").await.1;
-    eventually("the first list", async || {
-        server.fake.lists.load(Ordering::Relaxed) > 0
-    })
-    .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let report = Report {
         pass: 8,
@@ -244,6 +245,106 @@ async fn a_pass_concerns_the_definitions_that_it_names() {
     assert!(frame.body.contains("id=\"pulse\""), "{}", frame.body);
     assert!(!frame.body.contains("data-about"), "{}", frame.body);
     assert_eq!(server.fake.histories.load(Ordering::Relaxed), 0);
+}
+
+/// Returns what a stream tells within a time.
+async fn told_within(stream: &mut TcpStream, time: Duration) -> String {
+    let mut text = String::new();
+    let read = async {
+        let mut bytes = [0; 4096];
+        loop {
+            let count = stream.read(&mut bytes).await.unwrap();
+            assert_ne!(count, 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    };
+    let never = tokio::time::timeout(time, read).await;
+    assert!(never.is_err());
+    text
+}
+
+/// The first list that is made for open pages comes after the page, and may take seconds.
+#[tokio::test]
+async fn a_page_is_told_of_what_changed_before_it_listened() {
+    let server = server(Fake {
+        slow_reads: Duration::from_secs(1),
+        ..project()
+    })
+    .await;
+    assert_eq!(server.get("/").await.status, 200);
+    server.fake.schedules.lock().unwrap()[0].paused = false;
+    // A pass that names a definition, too.
+    if let Ok(status) = &mut *server.fake.status.lock().unwrap() {
+        status.pass = 8;
+        status.reports.push(Report {
+            pass: 8,
+            changes: vec![change("job-2")],
+            ..Report::default()
+        });
+    }
+    let mut stream = open_stream(&server, "127.0.0.1", "host: localhost").await.1;
+    let told = told_about(&mut stream, "job-2").await;
+    assert!(!told.contains("\"many\":true"), "{told}");
+    let told = told + &told_about(&mut stream, "job-1").await;
+    assert!(!told.contains("\"many\":true"), "{told}");
+}
+
+#[tokio::test]
+async fn a_page_that_shows_the_newest_state_is_told_nothing() {
+    let server = server(project()).await;
+    assert_eq!(server.get("/").await.status, 200);
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = open_stream(&server, "127.0.0.1", "host: localhost").await.1;
+        let told = told_within(&mut stream, Duration::from_secs(3)).await;
+        assert!(!told.contains("event:"), "{told}");
+        streams.push(stream);
+    }
+    // The schedules were listed again meanwhile.
+    assert!(server.fake.lists.load(Ordering::Relaxed) > 1);
+}
+
+/// What a page shows that was rendered long ago, or from something else than a list, is not known.
+#[tokio::test]
+async fn without_an_earlier_list_anything_may_have_changed() {
+    let server = server(project()).await;
+    let mut stream = open_stream(&server, "127.0.0.1", "host: localhost").await.1;
+    let read = async {
+        let mut text = String::new();
+        while !text.contains("\"many\":true") {
+            let mut bytes = [0; 4096];
+            let count = stream.read(&mut bytes).await.unwrap();
+            assert_ne!(count, 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    };
+    tokio::time::timeout(SOON, read).await.unwrap();
+    let told = told_within(&mut stream, Duration::from_secs(3)).await;
+    assert!(!told.contains("event:"), "{told}");
+}
+
+/// A timeline, a definition and the plan are shared for some seconds: not beyond a change that a
+/// list shows, even if no page listened when the list was made.
+#[tokio::test]
+async fn what_was_read_before_a_change_is_forgotten_although_no_page_listened() {
+    let server = server(project()).await;
+    let fake = &server.fake;
+    let load = async |path: &str| assert_eq!(server.get(path).await.status, 200);
+    load("/").await;
+    for _ in 0..2 {
+        load("/timeline").await;
+        load("/definitions/job-1").await;
+    }
+    let reads = || {
+        let counts = [&fake.timelines, &fake.described];
+        counts.map(|count| count.load(Ordering::Relaxed))
+    };
+    assert_eq!(reads(), [1, 1]);
+    fake.schedules.lock().unwrap()[0].paused = false;
+    tokio::time::sleep(FRESH).await;
+    load("/").await;
+    load("/timeline").await;
+    assert_eq!(reads(), [2, 1]);
 }
 
 /// A page that is read again because of an event shows the change, even if someone else read it
