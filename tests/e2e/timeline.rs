@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use almanac_activities::schedules::view::ViewContext;
+use almanac_activities::schedules::view::{self, ViewContext};
 use almanac_activities::schedules::{RateLimiter, Schedules};
 use almanac_activities::timeline::{
     GapsUnknown, Lane, RunStatus, Timeline, TimelineLimits, TimelineReader, Window,
@@ -316,8 +316,11 @@ async fn read(project: &Project, limits: TimelineLimits) -> anyhow::Result<Timel
     // Of a longer window, there would be counts in place of marks.
     let (from, to) = (SignedDuration::from_hours(1), SignedDuration::from_mins(2));
     let window = Window::new(Some(now - from), Some(now + to), now)?;
+    let listed = view::list_with_times(&schedules, context, None).await?;
+    let listed = listed.into_iter().map(Arc::new).collect();
     let reader = TimelineReader::new(limits);
-    Ok(reader.read(&schedules, context, window, None).await?)
+    let read = reader.read(&schedules, context.project, window, listed);
+    Ok(read.await?)
 }
 
 fn built(timeline: &Timeline) -> Vec<Lane> {

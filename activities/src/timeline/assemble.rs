@@ -9,9 +9,11 @@ use almanac_times::{LATENESS, Spec};
 use jiff::{SignedDuration, Timestamp};
 
 use super::density::Minutes;
-use super::expected::{Coming, Segment};
+use super::expected::{Coming, Segment, SegmentKey};
 use super::gaps::{Facts, Gaps, Unmatched};
-use super::model::{Band, GapsUnknown, Lane, RunStatus, TimelineOverview, TimelineRun, Typical};
+use super::model::{
+    Band, Gap, GapsUnknown, Lane, RunStatus, TimelineOverview, TimelineRun, Typical,
+};
 use super::runs::Runs;
 use super::window::{Slots, Window};
 use crate::schedules::agrees;
@@ -61,6 +63,16 @@ impl TimelineLane {
     pub fn view(&self) -> &ScheduleView {
         &self.listed.view
     }
+
+    /// The runs in the window, in the order of their starts.
+    pub fn runs(&self) -> &[TimelineRun] {
+        &self.runs
+    }
+
+    /// The times in the past at which the schedule was due and nothing started.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps.list
+    }
 }
 
 impl Timeline {
@@ -88,6 +100,7 @@ impl Timeline {
         LaneBuilder {
             timeline: self,
             budget: RefCell::new(Budget::of(ANSWER_STEPS)),
+            fires: RefCell::default(),
         }
     }
 }
@@ -97,9 +110,35 @@ impl Timeline {
 pub struct LaneBuilder<'a> {
     timeline: &'a Timeline,
     budget: RefCell<Budget>,
+    /// Results of [`LaneBuilder::has_times`] that several lanes share.
+    fires: RefCell<BTreeMap<SegmentKey, bool>>,
 }
 
 impl LaneBuilder<'_> {
+    /// Returns `true` if the lane has a run, a gap or a time to come in the
+    /// window, or if the search for a time takes too many steps. Takes less work
+    /// than to make the marks.
+    pub fn has_marks(&self, lane: &TimelineLane) -> bool {
+        !lane.runs.is_empty() || !lane.gaps.list.is_empty() || self.has_times(lane)
+    }
+
+    fn has_times(&self, lane: &TimelineLane) -> bool {
+        let Timeline { window, now, .. } = *self.timeline;
+        let coming = Coming::of(&lane.listed, lane.spec.as_ref(), window, now);
+        let mut fires = self.fires.borrow_mut();
+        !coming.given.is_empty()
+            || coming.segments.iter().any(|segment| {
+                *fires.entry(segment.key()).or_insert_with(|| {
+                    let mut budget = self.budget.borrow_mut();
+                    let mut part = budget.part(LANE_STEPS);
+                    let has_time = segment.has_time(&mut part).unwrap_or(true);
+                    // A part never has more steps than are left.
+                    budget.spend(part.spent()).unwrap_or_default();
+                    has_time
+                })
+            })
+    }
+
     /// The lane with its marks.
     pub fn lane(&self, lane: &TimelineLane) -> Lane {
         let Timeline {
@@ -428,7 +467,7 @@ fn minutes(
         until = [until, time].into_iter().flatten().min();
     };
     // Many schedules have the same times.
-    let mut by_times: BTreeMap<(usize, Timestamp, Timestamp), (Segment, u32)> = BTreeMap::new();
+    let mut by_times: BTreeMap<SegmentKey, (Segment, u32)> = BTreeMap::new();
     for lane in lanes {
         for run in &lane.runs {
             minutes.start(run.started);
@@ -442,9 +481,7 @@ fn minutes(
         }
         limit(coming.until);
         for segment in coming.segments {
-            let spec = Arc::as_ptr(&segment.spec) as usize;
-            let key = (spec, segment.after, segment.until);
-            by_times.entry(key).or_insert((segment, 0)).1 += 1;
+            by_times.entry(segment.key()).or_insert((segment, 0)).1 += 1;
         }
     }
     let mut budget = Shares::new(steps, by_times.len());

@@ -25,7 +25,24 @@ pub(super) struct Segment {
     pub(super) until: Timestamp,
 }
 
+/// Equal for segments with the same times. Identifies the spec by its address.
+pub(super) type SegmentKey = (usize, Timestamp, Timestamp);
+
 impl Segment {
+    pub(super) fn key(&self) -> SegmentKey {
+        (Arc::as_ptr(&self.spec) as usize, self.after, self.until)
+    }
+
+    /// Returns `true` if the span has a time. `None` if the budget is too small.
+    pub(super) fn has_time(&self, budget: &mut Budget) -> Option<bool> {
+        let found = self.spec.times_after_within(self.after, 1, budget);
+        match (found.times.first(), found.rest) {
+            (Some(first), _) => Some(*first < self.until),
+            (None, Rest::Nothing | Rest::More) => Some(false),
+            (None, Rest::Unknown) => None,
+        }
+    }
+
     /// Gives the times of the span to `take`, in order.
     ///
     /// # Errors

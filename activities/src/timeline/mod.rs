@@ -1,8 +1,8 @@
 //! The timeline: all schedules of a project on one time axis, past and future.
 //!
-//! [`TimelineReader`] reads a [`Timeline`] for a [`Window`]: the schedules from
-//! the read model, the past from visibility, and the future from the times
-//! engine. The command line, the HTTP API and the web page only present it.
+//! [`TimelineReader`] reads a [`Timeline`] for a [`Window`] and a list of
+//! schedules from the read model: the past from visibility, and the future from
+//! the times engine. The command line, the HTTP API and the web page only present it.
 //!
 //! Always holds:
 //! - Only runs of the project's own schedules appear.

@@ -1,14 +1,13 @@
-//! Reads what a timeline is made of: the schedules, their runs, and the
-//! descriptions of those schedules whose runs do not agree with their times.
+//! Reads what a timeline is made of, for a list of schedules: their runs, and
+//! the descriptions of those schedules whose runs do not agree with their times.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
-use almanac_times::Spec;
 use futures::{StreamExt as _, stream};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -19,7 +18,7 @@ use super::runs::{self, LaneIds};
 use super::window::Window;
 use crate::blocking::compute;
 use crate::schedules::view::{self, ListedSchedule, ViewContext};
-use crate::schedules::{Missed, RequestError, ScheduleMonitor, Schedules, last_change, wire};
+use crate::schedules::{Missed, RequestError, Schedules, last_change, wire};
 
 /// Number of schedules that are described at a time.
 const CONCURRENCY: usize = 10;
@@ -80,21 +79,20 @@ impl TimelineReader {
         }
     }
 
-    /// Reads the timeline of a window. `monitor`: the findings of this worker's
-    /// passes, if this process is a worker.
+    /// Reads the timeline of a window for the project's schedules, as they were
+    /// listed a moment ago. The runs, and the times up to the present, are those
+    /// of now.
     ///
     /// # Errors
-    /// The schedules or their runs could not be listed.
+    /// The runs could not be listed.
     pub async fn read(
         &self,
         schedules: &Schedules,
-        context: ViewContext<'_>,
+        project: &Project,
         window: Window,
-        monitor: Option<&ScheduleMonitor>,
+        listed: Vec<Arc<ListedSchedule>>,
     ) -> Result<Timeline, RequestError> {
-        let listed = view::list_with_times(schedules, context, monitor).await?;
-        let listed = compute(|| shared(listed));
-        self.read_listed(schedules, context, window, listed, self.limits.runs)
+        self.read_listed(schedules, project, window, listed, self.limits.runs)
             .await
     }
 
@@ -114,7 +112,7 @@ impl TimelineReader {
             return Ok(None);
         };
         let listed = vec![Arc::new(listed)];
-        let timeline = self.read_listed(schedules, context, window, listed, LANE_RUNS);
+        let timeline = self.read_listed(schedules, context.project, window, listed, LANE_RUNS);
         let timeline = timeline.await?;
         let lane = timeline.lanes().first();
         Ok(lane.map(|lane| compute(|| timeline.lane_builder().lane(lane))))
@@ -123,17 +121,17 @@ impl TimelineReader {
     async fn read_listed(
         &self,
         schedules: &Schedules,
-        context: ViewContext<'_>,
+        project: &Project,
         window: Window,
         listed: Vec<Arc<ListedSchedule>>,
         most_runs: u64,
     ) -> Result<Timeline, RequestError> {
-        let now = context.now;
+        let now = Timestamp::now();
         if window.from() >= now {
             return Ok(compute(|| Timeline::of_future(window, now, listed)));
         }
         let lanes = LaneIds {
-            prefix: &context.project.schedule_prefix(),
+            prefix: &project.schedule_prefix(),
             ids: listed.iter().map(|one| managed_id(one)).collect(),
         };
         let (runs, retention) = futures::join!(
@@ -144,7 +142,7 @@ impl TimelineReader {
         let runs = runs?;
         drop(lanes);
         let draft = compute(|| Draft::new(window, now, listed, runs, retention));
-        let described = self.describe(schedules, context.project, &draft).await;
+        let described = self.describe(schedules, project, &draft).await;
         Ok(compute(|| draft.finish(&described)))
     }
 
@@ -223,30 +221,6 @@ impl TimelineReader {
 /// The id of a schedule that belongs to the project.
 fn managed_id(listed: &ListedSchedule) -> Option<&str> {
     listed.times.is_managed.then(|| listed.view.id.as_str())
-}
-
-/// Listed schedules of which those with equal specs share one.
-fn shared(listed: Vec<ListedSchedule>) -> Vec<Arc<ListedSchedule>> {
-    let mut specs: HashSet<Arc<Spec>> = HashSet::new();
-    let mut share = |spec: &mut Arc<Spec>| match specs.get(&**spec) {
-        Some(known) => *spec = Arc::clone(known),
-        None => {
-            specs.insert(Arc::clone(spec));
-        }
-    };
-    let listed = listed.into_iter().map(|mut one| {
-        share(&mut one.times.spec);
-        if let Some(after) = one
-            .times
-            .after
-            .as_mut()
-            .and_then(|after| after.spec.as_mut())
-        {
-            share(after);
-        }
-        Arc::new(one)
-    });
-    listed.collect()
 }
 
 /// The description of a schedule. `None` if it cannot be described, or if it

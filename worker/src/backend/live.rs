@@ -8,7 +8,7 @@ use almanac_activities::manual_runs::Range;
 use almanac_activities::reconcile;
 use almanac_activities::router::{Arrival, EventRouter};
 use almanac_activities::schedules::view::{
-    self, ScheduleDetail, ScheduleView, ViewContext, ViewFiles,
+    self, ListedSchedule, ScheduleDetail, ViewContext, ViewFiles,
 };
 use almanac_activities::schedules::{
     LiveRuns, RateLimiter, RequestError, ScheduleMonitor, Schedules, live_runs, wire,
@@ -201,17 +201,18 @@ impl Backend for Shared {
         self.events.deliveries().get(id)
     }
 
-    async fn schedules(&self) -> Result<Vec<ScheduleView>, BackendError> {
+    async fn schedules(&self) -> Result<Vec<ListedSchedule>, BackendError> {
         let requests = self.requests()?;
         let status = self.status_if_any().await;
         let snapshot = self.snapshot();
         let files = ViewFiles::of(&self.project, &snapshot);
         let context = self.view_context(status.as_ref(), &files);
-        Ok(view::list(&requests, context, Some(&self.monitor)).await?)
+        Ok(view::list_with_times(&requests, context, Some(&self.monitor)).await?)
     }
 
-    async fn ask_running(&self, views: &mut [ScheduleView]) {
+    async fn ask_running(&self, listed: &mut [ListedSchedule]) {
         if let Ok(requests) = self.requests() {
+            let views = listed.iter_mut().map(|one| &mut one.view);
             view::ask_running(&requests, views).await;
         }
     }
@@ -248,15 +249,15 @@ impl Backend for Shared {
         Ok(recent_runs(&self.requests()?, &ids).await?)
     }
 
-    async fn timeline(&self, window: Window) -> Result<Timeline, BackendError> {
+    async fn timeline(
+        &self,
+        window: Window,
+        listed: Vec<Arc<ListedSchedule>>,
+    ) -> Result<Timeline, BackendError> {
         let requests = self.requests()?;
-        let status = self.status_if_any().await;
-        let snapshot = self.snapshot();
-        let files = ViewFiles::of(&self.project, &snapshot);
-        let context = self.view_context(status.as_ref(), &files);
         let read = self
             .timelines
-            .read(&requests, context, window, Some(&self.monitor));
+            .read(&requests, &self.project, window, listed);
         Ok(read.await?)
     }
 

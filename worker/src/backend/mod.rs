@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use almanac_activities::router::Arrival;
 use almanac_activities::schedules::LiveRuns;
-use almanac_activities::schedules::view::{ScheduleDetail, ScheduleView};
+use almanac_activities::schedules::view::{ListedSchedule, ScheduleDetail};
 use almanac_activities::timeline::{Lane, Timeline, TimelineRun, Window};
 use almanac_base::names::{DefinitionId, Project, ScheduleId, WorkerId};
 use almanac_base::size::json_size as size;
@@ -124,11 +124,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The delivery with this id, and its event if the event is kept.
     fn delivery(&self, id: &str) -> Option<(Delivery, Option<Arc<Value>>)>;
 
-    /// The project's schedules, by definition. Describes none of them.
-    fn schedules(&self) -> impl Future<Output = Result<Vec<ScheduleView>, BackendError>> + Send;
+    /// The project's schedules with their times, by definition. Describes none of them.
+    fn schedules(&self) -> impl Future<Output = Result<Vec<ListedSchedule>, BackendError>> + Send;
 
     /// Asks the last runs that seem to go on for their status, a limited number of them.
-    fn ask_running(&self, views: &mut [ScheduleView]) -> impl Future<Output = ()> + Send;
+    fn ask_running(&self, listed: &mut [ListedSchedule]) -> impl Future<Output = ()> + Send;
 
     /// The history entries of a definition, or of the whole project, newest first.
     fn history(
@@ -148,10 +148,11 @@ pub trait Backend: Send + Sync + 'static {
         ids: Vec<ScheduleId>,
     ) -> impl Future<Output = Result<Vec<Vec<TimelineRun>>, BackendError>> + Send;
 
-    /// All schedules of the project within a window.
+    /// All schedules of the project, as they were listed, within a window.
     fn timeline(
         &self,
         window: Window,
+        listed: Vec<Arc<ListedSchedule>>,
     ) -> impl Future<Output = Result<Timeline, BackendError>> + Send;
 
     /// The schedule of a definition within a window; `None` if there is none.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use almanac_activities::schedules::view::{LastRun, RUNNING, ScheduleState, ScheduleView};
+use almanac_activities::schedules::view::{LastRun, ListedSchedule, RUNNING, ScheduleState};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ pub(super) struct Listing {
     /// Time that the listing took.
     took: Duration,
     /// The schedules, by definition.
-    pub(super) schedules: Arc<Vec<ScheduleView>>,
+    pub(super) schedules: Arc<Vec<Arc<ListedSchedule>>>,
     /// States that could not be checked for some of the schedules.
     pub(super) unknown: BTreeSet<ScheduleState>,
 }
@@ -57,17 +57,17 @@ struct EndedRuns(Mutex<BTreeMap<String, String>>);
 impl EndedRuns {
     /// Corrects the statuses of runs that seem to go on. Asks for those that are not known
     /// to have ended.
-    async fn correct(&self, backend: &impl Backend, views: &mut [ScheduleView]) {
+    async fn correct(&self, backend: &impl Backend, listed: &mut [ListedSchedule]) {
         let known = std::mem::take(&mut *self.lock());
         let mut seemed_running = BTreeSet::new();
-        for run in running(views) {
+        for run in running(listed) {
             seemed_running.insert(run.run_id.clone());
             if let Some(status) = known.get(&run.run_id) {
                 run.status = Some(status.clone());
             }
         }
-        backend.ask_running(views).await;
-        let last = views.iter().filter_map(|view| view.last_run.as_ref());
+        backend.ask_running(listed).await;
+        let last = listed.iter().filter_map(|one| one.last_run.as_ref());
         let ended = last.filter(|run| {
             seemed_running.contains(&run.run_id) && run.status.as_deref() != Some(RUNNING)
         });
@@ -81,8 +81,10 @@ impl EndedRuns {
 }
 
 /// The last runs that seem to go on.
-fn running(views: &mut [ScheduleView]) -> impl Iterator<Item = &mut LastRun> {
-    let runs = views.iter_mut().filter_map(|view| view.last_run.as_mut());
+fn running(listed: &mut [ListedSchedule]) -> impl Iterator<Item = &mut LastRun> {
+    let runs = listed
+        .iter_mut()
+        .filter_map(|one| one.view.last_run.as_mut());
     runs.filter(|run| run.status.as_deref() == Some(RUNNING))
 }
 
@@ -101,7 +103,7 @@ impl Listings {
             let unknown = schedules.iter().flat_map(|one| &one.unknown).copied();
             let listing = Listing {
                 unknown: unknown.collect(),
-                schedules: Arc::new(schedules),
+                schedules: Arc::new(schedules.into_iter().map(Arc::new).collect()),
                 took: began.elapsed(),
                 began,
                 at,

@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use almanac_activities::schedules::view::{ScheduleDetail, ScheduleState, ScheduleView};
+use almanac_activities::schedules::view::{
+    ListedSchedule, ScheduleDetail, ScheduleState, ScheduleView,
+};
 use almanac_core::definition::Labels;
 use almanac_core::record::Status;
 use axum::extract::State;
@@ -63,6 +65,26 @@ impl Listed for ScheduleView {
     }
 }
 
+impl Listed for Arc<ListedSchedule> {
+    type State = ScheduleState;
+
+    fn place(&self) -> Vec<u8> {
+        self.view.place()
+    }
+
+    fn state(&self) -> ScheduleState {
+        self.view.state
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.view.labels
+    }
+
+    fn texts(&self) -> [Option<&str>; 3] {
+        self.view.texts()
+    }
+}
+
 /// Lists the project's schedules, as they are in Temporal.
 #[utoipa::path(
     get, path = "/api/v1/schedules", operation_id = "list_schedules", tag = "schedules",
@@ -78,7 +100,7 @@ pub(super) async fn list<B: Backend>(
     let listing = service.listings.get(&*service.backend, query.is_first());
     let listing = listing.await?;
     let page = move || {
-        let page = query.page(&listing.schedules, ScheduleView::clone);
+        let page = query.page(&listing.schedules, |one| one.view.clone());
         written(&SchedulePage {
             schedules: page.entries,
             total: page.total,

@@ -1,6 +1,7 @@
 //! `GET /api/v1/timeline`: all schedules on one time axis, past and future.
 //!
-//! A timeline is read once for all clients that ask for its window within a short time.
+//! A timeline is read once for all clients that ask for its window within a short time. It shows
+//! the schedules of the list that other requests share: for a page, of the last one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use utoipa::ToSchema;
 use super::Service;
 use super::auth::Caller;
 use super::cached_map::CachedMap;
+use super::listing::{Listing, Listings};
 use super::openapi::{Upstream, written};
 use super::problem::Problem;
 use super::query::{Listed, StrictQuery, TimelineQuery};
@@ -30,7 +32,7 @@ use crate::backend::{Backend, BackendError};
 const FRESH: Duration = Duration::from_secs(5);
 /// Maximum age of the timeline that further pages are taken from.
 const KEPT: Duration = Duration::from_mins(1);
-/// Maximum number of windows whose timelines are kept.
+/// Maximum number of windows whose timelines are kept, of pages and of the API each.
 const WINDOWS: usize = 4;
 /// Number of days of a definition's schedule that its page looks back.
 const LANE_DAYS: i64 = 7;
@@ -78,7 +80,10 @@ impl Listed for TimelineLane {
 /// The last timelines, while clients may be reading them.
 #[derive(Debug)]
 pub(super) struct Timelines {
+    /// Timelines of fresh lists, for the API. Their age counts from the beginning of the list.
     windows: CachedMap<Window, Timeline>,
+    /// Timelines of recent lists, for pages.
+    pages: CachedMap<Window, Timeline>,
     /// The last days of single definitions.
     lanes: CachedMap<String, Option<Lane>>,
     reads: Semaphore,
@@ -89,6 +94,7 @@ impl Default for Timelines {
         Self {
             // Thousands of runs need not stay in memory when nobody reads them.
             windows: CachedMap::new(WINDOWS, KEPT),
+            pages: CachedMap::new(WINDOWS, FRESH),
             lanes: CachedMap::new(LANES, LANE_FRESH),
             reads: Semaphore::new(READS),
         }
@@ -96,23 +102,51 @@ impl Default for Timelines {
 }
 
 impl Timelines {
-    /// Returns the timeline of a window; for a first page, as it was a moment ago. A
+    /// Returns the timeline of a window; for a first page of the API, as it was a moment ago. A
     /// timeline is read once for all that wait for it, and takes a turn.
-    pub(super) async fn get<P>(
+    async fn get<P>(
         &self,
         backend: &impl Backend,
+        listings: &Listings,
         window: Window,
         is_first: bool,
         take_turn: impl FnOnce() -> Result<P, Problem>,
     ) -> Result<Arc<Timeline>, Problem> {
         let read = async {
-            // The semaphore is never closed.
-            let _read = self.reads.acquire().await;
-            let began = Instant::now();
-            Ok((began, Box::pin(backend.timeline(window)).await?))
+            let listing = listings.get(backend, is_first).await?;
+            Ok((listing.began, self.read(backend, window, &listing).await?))
         };
         let max_age = if is_first { FRESH } else { KEPT };
         self.windows.get(window, max_age, take_turn, read).await
+    }
+
+    /// Returns the timeline of a window with the schedules as pages show them: as the last list
+    /// found them. A timeline is read once for all that wait for it, and takes a turn.
+    pub(super) async fn get_recent<P>(
+        &self,
+        backend: &impl Backend,
+        listings: &Listings,
+        window: Window,
+        take_turn: impl FnOnce() -> Result<P, Problem>,
+    ) -> Result<Arc<Timeline>, Problem> {
+        let read = async {
+            let listing = listings.get_recent(backend).await?;
+            let began = Instant::now();
+            Ok((began, self.read(backend, window, &listing).await?))
+        };
+        self.pages.get(window, FRESH, take_turn, read).await
+    }
+
+    async fn read(
+        &self,
+        backend: &impl Backend,
+        window: Window,
+        listing: &Listing,
+    ) -> Result<Timeline, BackendError> {
+        // The semaphore is never closed.
+        let _read = self.reads.acquire().await;
+        let listed = Vec::clone(&listing.schedules);
+        Box::pin(backend.timeline(window, listed)).await
     }
 
     /// Returns the last [`LANE_DAYS`] days of a definition's schedule, as they were at most
@@ -139,6 +173,7 @@ impl Timelines {
     /// Forgets all timelines, so that the next first page shows a change that was just made.
     pub(super) fn forget(&self) {
         self.windows.forget();
+        self.pages.forget();
     }
 }
 
@@ -157,8 +192,8 @@ pub(super) async fn timeline<B: Backend>(
     let window = query.split(Timestamp::now());
     let (window, lanes) = window.map_err(|error| bad_request(format!("from, to: {error}")))?;
     let backend = &*service.backend;
-    let timelines = &service.timelines;
-    let timeline = timelines.get(backend, window, lanes.is_first(), || Ok(&turn));
+    let (timelines, listings) = (&service.timelines, &service.listings);
+    let timeline = timelines.get(backend, listings, window, lanes.is_first(), || Ok(&turn));
     let timeline = timeline.await?;
     let page = move || {
         let builder = timeline.lane_builder();

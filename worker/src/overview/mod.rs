@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use almanac_activities::schedules::view::{PausedBy, ScheduleState, ScheduleView};
+use almanac_activities::schedules::view::{ListedSchedule, PausedBy, ScheduleState, ScheduleView};
 use almanac_base::names::{DefinitionId, Project};
 use almanac_core::definition::{Kind, Labels, Program};
 use almanac_core::record::{ErrorSource, Report, Status};
@@ -44,7 +44,7 @@ pub struct Overview {
     /// The files.
     pub snapshot: Arc<Snapshot>,
     /// The schedules as they were listed; `None` if Temporal does not answer.
-    schedules: Option<Arc<Vec<ScheduleView>>>,
+    schedules: Option<Arc<Vec<Arc<ListedSchedule>>>>,
     /// The rows, worst first. Rows in sync are in the order of their next runs.
     pub rows: Vec<Row>,
     /// Errors of the last full pass, by definition.
@@ -59,7 +59,7 @@ impl Overview {
     pub fn new(
         project: &Project,
         snapshot: Arc<Snapshot>,
-        schedules: Option<Arc<Vec<ScheduleView>>>,
+        schedules: Option<Arc<Vec<Arc<ListedSchedule>>>>,
         status: Option<&Status>,
     ) -> Self {
         let mut overview = Self {
@@ -89,14 +89,15 @@ impl Overview {
 
     /// The schedule of a row, if it exists.
     pub fn schedule(&self, row: &Row) -> Option<&ScheduleView> {
-        self.schedules.as_ref()?.get(row.schedule?)
+        let listed = self.schedules.as_ref()?.get(row.schedule?)?;
+        Some(&listed.view)
     }
 
     /// Returns `true` if this overview was made of these files and schedules.
     pub fn is_of(
         &self,
         snapshot: &Arc<Snapshot>,
-        schedules: Option<&Arc<Vec<ScheduleView>>>,
+        schedules: Option<&Arc<Vec<Arc<ListedSchedule>>>>,
     ) -> bool {
         let is_same_list = match (&self.schedules, schedules) {
             (Some(own), Some(other)) => Arc::ptr_eq(own, other),

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use almanac_activities::schedules::view::ListedTimes;
 use almanac_core::definition::{Diagnostic, ParseContext, parse_file};
 use almanac_core::field::Field;
 use almanac_core::record::ReportError;
@@ -68,6 +69,19 @@ fn view(id: &str, conditions: &[ScheduleState]) -> ScheduleView {
         remaining_actions: None,
         drift: None,
     }
+}
+
+fn listed(view: ScheduleView) -> Arc<ListedSchedule> {
+    let times = ListedTimes {
+        spec: Arc::default(),
+        is_whole: true,
+        after: None,
+        server_times: 0,
+        is_managed: true,
+        is_marked: true,
+        digest: 0,
+    };
+    Arc::new(ListedSchedule { view, times })
 }
 
 /// The ids of the rows in their order, each with its conditions.
@@ -139,7 +153,7 @@ fn definitions_and_schedules_are_joined_and_the_worst_are_first() {
         ..Status::default()
     };
     let snapshot = Arc::new(snapshot);
-    let schedules = Arc::new(schedules);
+    let schedules: Arc<Vec<_>> = Arc::new(schedules.into_iter().map(listed).collect());
     let overview = Overview::new(
         &project(),
         Arc::clone(&snapshot),

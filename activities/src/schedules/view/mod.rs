@@ -13,6 +13,7 @@ mod read;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Project, Revision, ScheduleId};
@@ -129,6 +130,14 @@ pub struct LastRun {
 pub struct ListedSchedule {
     pub view: ScheduleView,
     pub times: ListedTimes,
+}
+
+impl Deref for ListedSchedule {
+    type Target = ScheduleView;
+
+    fn deref(&self) -> &ScheduleView {
+        &self.view
+    }
 }
 
 /// The times of a listed schedule.

@@ -1,7 +1,8 @@
 //! Observes schedules on the server and derives their views.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, ScheduleId};
@@ -10,6 +11,7 @@ use almanac_core::plan::{FieldState, Policy, field_states};
 use almanac_core::record::Status;
 use almanac_core::schedule::Live;
 use almanac_core::write::{Written, write_document};
+use almanac_times::Spec;
 use futures::future::{Either, select};
 use futures::{StreamExt, stream};
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
@@ -45,24 +47,48 @@ pub async fn list(
     .await
 }
 
-/// The schedules that [`list`] gives, each with its times.
+/// The schedules that [`list`] gives, each with its times. Those with equal specs share one.
 pub async fn list_with_times(
     schedules: &Schedules,
     context: ViewContext<'_>,
     monitor: Option<&ScheduleMonitor>,
 ) -> Result<Vec<ListedSchedule>, RequestError> {
-    list_as(schedules, context, monitor, |observed| ListedSchedule {
-        times: times(&observed, context),
-        view: view(observed, context),
+    let mut specs = SharedSpecs::default();
+    list_as(schedules, context, monitor, |observed| {
+        let mut times = times(&observed, context);
+        specs.share(&mut times.spec);
+        if let Some(spec) = times.after.as_mut().and_then(|after| after.spec.as_mut()) {
+            specs.share(spec);
+        }
+        ListedSchedule {
+            view: view(observed, context),
+            times,
+        }
     })
     .await
+}
+
+/// Specs that occurred, each once.
+#[derive(Default)]
+struct SharedSpecs(HashSet<Arc<Spec>>);
+
+impl SharedSpecs {
+    /// Replaces a spec by an equal one that occurred before.
+    fn share(&mut self, spec: &mut Arc<Spec>) {
+        match self.0.get(&**spec) {
+            Some(known) => *spec = Arc::clone(known),
+            None => {
+                self.0.insert(Arc::clone(spec));
+            }
+        }
+    }
 }
 
 async fn list_as<T>(
     schedules: &Schedules,
     context: ViewContext<'_>,
     monitor: Option<&ScheduleMonitor>,
-    show: impl Fn(Observed) -> T,
+    mut show: impl FnMut(Observed) -> T,
 ) -> Result<Vec<T>, RequestError> {
     let listed = schedules.list(context.project).await?;
     Ok(compute(|| {
@@ -96,7 +122,10 @@ async fn list_as<T>(
 /// says that the run has not ended: a schedule does not notice the end of a run
 /// until it does something else. A run that does not answer in time keeps the
 /// status that the schedule knows.
-pub async fn ask_running(schedules: &Schedules, views: &mut [ScheduleView]) {
+pub async fn ask_running(
+    schedules: &Schedules,
+    views: impl IntoIterator<Item = &mut ScheduleView>,
+) {
     let client = schedules.client();
     let ask = |id: String| {
         let client = client.clone();
@@ -106,17 +135,14 @@ pub async fn ask_running(schedules: &Schedules, views: &mut [ScheduleView]) {
 }
 
 async fn ask_each<F: Future<Output = Option<String>>>(
-    views: &mut [ScheduleView],
+    views: impl IntoIterator<Item = &mut ScheduleView>,
     ask: impl Fn(String) -> F,
 ) {
-    let seems_running = |(place, view): (usize, &ScheduleView)| {
-        let run = view.last_run.as_ref()?;
-        let is_running = run.status.as_deref() == Some(RUNNING);
-        is_running.then(|| (place, run.workflow_id.clone()))
-    };
-    let running = views.iter().enumerate().filter_map(seems_running);
-    let running: Vec<_> = running.take(ASKED_LIMIT).collect();
-    let asked = running.into_iter().map(|(place, id)| {
+    let runs = views.into_iter().filter_map(|view| view.last_run.as_mut());
+    let running = runs.filter(|run| run.status.as_deref() == Some(RUNNING));
+    let mut running: Vec<_> = running.take(ASKED_LIMIT).collect();
+    let ids: Vec<_> = running.iter().map(|run| run.workflow_id.clone()).collect();
+    let asked = ids.into_iter().enumerate().map(|(place, id)| {
         let asked = ask(id);
         async move { (place, asked.await) }
     });
@@ -125,9 +151,8 @@ async fn ask_each<F: Future<Output = Option<String>>>(
     while let Either::Left((Some((place, status)), _)) =
         select(answers.next(), deadline.as_mut()).await
     {
-        let run = views[place].last_run.as_mut();
-        if let (Some(run), Some(status)) = (run, status) {
-            run.status = Some(status);
+        if status.is_some() {
+            running[place].status = status;
         }
     }
 }

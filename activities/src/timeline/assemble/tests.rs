@@ -500,6 +500,7 @@ fn a_search_for_times_that_takes_too_long_says_up_to_when_they_are_known() {
     let builder = LaneBuilder {
         timeline: &timeline,
         budget: RefCell::new(Budget::of(20_000)),
+        fires: RefCell::default(),
     };
     let lanes: Vec<_> = timeline
         .lanes()
@@ -509,6 +510,8 @@ fn a_search_for_times_that_takes_too_long_says_up_to_when_they_are_known() {
     assert!(lanes[0].band.is_some());
     assert_eq!(lanes[4].expected_until, Some(day(NOW)));
     assert!(lanes[4].expected.is_empty());
+    // What is not known is shown.
+    assert!(builder.has_marks(&timeline.lanes()[4]));
 }
 
 #[test]
@@ -529,4 +532,66 @@ fn ten_thousand_schedules_take_few_steps() {
     assert_eq!(overview.expected_until, day("12-03 00:00"));
     let expected: u32 = overview.density.expected.iter().sum();
     assert!((30_000..=40_000).contains(&expected), "{expected}");
+}
+
+#[test]
+fn a_lane_with_marks_is_known_before_they_are_made() {
+    let paused = |id: &str| {
+        let mut one = cron(id, "0 13 * * *");
+        one.view.paused = true;
+        one
+    };
+    let all = vec![
+        (cron("coming", "0 13 * * *"), vec![]),
+        (cron("same", "0 13 * * *"), vec![]),
+        (cron("later", "0 20 * * *"), vec![]),
+        (paused("run"), vec![completed("11-29 11:00")]),
+        (paused("nothing"), vec![]),
+    ];
+    let timeline = finished(draft(window("11-29 11:30", "11-29 14:00"), all), None);
+    let builder = timeline.lane_builder();
+    for lane in timeline.lanes() {
+        let built = builder.lane(lane);
+        let has_marks = !(built.runs.is_empty() && built.expected.is_empty());
+        assert_eq!(
+            builder.has_marks(lane),
+            has_marks,
+            "{}",
+            lane.view().definition
+        );
+    }
+    let marked = timeline
+        .lanes()
+        .iter()
+        .filter(|lane| builder.has_marks(lane));
+    assert_eq!(marked.count(), 3);
+}
+
+/// The schedules may have been listed some time before the runs are read.
+#[test]
+fn times_that_have_passed_since_the_list_are_not_to_come() {
+    let every_minute = spec("* * * * *", "UTC");
+    let list = |id: &str, change: fn(&mut ListedSchedule)| {
+        let mut one = listed(id, every_minute.clone(), day("11-29 11:57"));
+        change(&mut one);
+        (
+            one,
+            vec![completed("11-29 11:58"), completed("11-29 11:59")],
+        )
+    };
+    let all = vec![
+        list("whole", |_| {}),
+        list("cut", |one| one.times.is_whole = false),
+        list("last", |one| one.times.server_times = 4),
+    ];
+    let timeline = finished(
+        draft(window("11-29 11:58", "11-29 12:04"), all),
+        Some("11-29 11:00"),
+    );
+    let lanes = lanes(&timeline);
+    let expected = |lane: usize| hours(lanes[lane].expected.iter().copied());
+    assert_eq!(expected(0), "29 12:01, 29 12:02, 29 12:03");
+    assert_eq!(expected(1), expected(0));
+    assert_eq!(expected(2), "29 12:01, 29 12:02");
+    assert!(lanes.iter().all(|lane| lane.gaps.is_empty()), "{lanes:?}");
 }

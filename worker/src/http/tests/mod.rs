@@ -340,17 +340,20 @@ impl Backend for Fake {
         Some((delivery.clone(), Some(Arc::clone(event))))
     }
 
-    async fn schedules(&self) -> Result<Vec<ScheduleView>, BackendError> {
+    async fn schedules(&self) -> Result<Vec<ListedSchedule>, BackendError> {
         self.lists.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(self.slow_reads).await;
         if self.away {
             return Err(BackendError::Away("refused <b>".to_owned()));
         }
-        Ok(self.schedules.lock().unwrap().clone())
+        let views = self.schedules.lock().unwrap().clone();
+        Ok(views.into_iter().map(listed).collect())
     }
 
-    async fn ask_running(&self, views: &mut [ScheduleView]) {
-        let asked = views.iter_mut().filter_map(|view| view.last_run.as_mut());
+    async fn ask_running(&self, listed: &mut [ListedSchedule]) {
+        let asked = listed
+            .iter_mut()
+            .filter_map(|one| one.view.last_run.as_mut());
         for run in asked.filter(|run| run.status.as_deref() == Some("running")) {
             self.asked_runs.fetch_add(1, Ordering::Relaxed);
             run.status = Some("completed".to_owned());
@@ -390,22 +393,13 @@ impl Backend for Fake {
         Ok(vec![vec![run]; ids.len()])
     }
 
-    async fn timeline(&self, window: Window) -> Result<Timeline, BackendError> {
+    async fn timeline(
+        &self,
+        window: Window,
+        listed: Vec<Arc<ListedSchedule>>,
+    ) -> Result<Timeline, BackendError> {
         self.timelines.fetch_add(1, Ordering::Relaxed);
-        let schedules = self.schedules.lock().unwrap().clone();
-        let listed = schedules.into_iter().map(|view| {
-            let times = ListedTimes {
-                spec: Arc::default(),
-                is_whole: true,
-                after: None,
-                server_times: 0,
-                is_managed: true,
-                is_marked: true,
-                digest: 0,
-            };
-            Arc::new(ListedSchedule { view, times })
-        });
-        Ok(Timeline::of_future(window, window.from(), listed.collect()))
+        Ok(Timeline::of_future(window, window.from(), listed))
     }
 
     async fn timeline_lane(&self, id: &str, _window: Window) -> Result<Option<Lane>, BackendError> {
@@ -464,6 +458,19 @@ fn schedule(n: usize) -> ScheduleView {
         remaining_actions: None,
         drift: Some(BTreeSet::new()),
     }
+}
+
+fn listed(view: ScheduleView) -> ListedSchedule {
+    let times = ListedTimes {
+        spec: Arc::default(),
+        is_whole: true,
+        after: None,
+        server_times: 0,
+        is_managed: true,
+        is_marked: true,
+        digest: 0,
+    };
+    ListedSchedule { view, times }
 }
 
 fn detail(view: ScheduleView) -> ScheduleDetail {

@@ -130,6 +130,31 @@ async fn a_page_takes_a_list_that_was_slow_to_make_for_longer() {
     assert_eq!(lists(), 2);
 }
 
+/// A list is expensive: the timeline shows that of the other pages, and the API that of its list.
+#[tokio::test]
+async fn the_timeline_shows_the_list_that_others_read() {
+    let server = server(Fake {
+        slow_reads: Duration::from_secs(1),
+        ..project()
+    })
+    .await;
+    let fake = &server.fake;
+    let load = async |path: &str| {
+        assert_eq!(server.get(path).await.status, 200);
+        [&fake.lists, &fake.timelines].map(|count| count.load(Ordering::Relaxed))
+    };
+    assert_eq!(load("/").await, [1, 0]);
+    tokio::time::sleep(FRESH + Duration::from_millis(500)).await;
+    let window = "from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z";
+    assert_eq!(load("/timeline?at=2026-03-01T12:00:00Z").await, [1, 1]);
+    // The API promises what is at most 5 seconds old: it takes no timeline of a page.
+    let api = format!("/api/v1/timeline?{window}");
+    assert_eq!(load(&api).await, [2, 2]);
+    assert_eq!(load("/api/v1/schedules").await, [2, 2]);
+    assert_eq!(load(&api).await, [2, 2]);
+    assert_eq!(load("/timeline?at=2026-03-01T12:00:00Z").await, [2, 2]);
+}
+
 /// A reading that is slow holds the only turn, and keeps only others waiting for theirs.
 #[tokio::test]
 async fn only_readings_of_other_definitions_need_a_turn() {

@@ -44,10 +44,9 @@ pub(super) async fn page<B: Backend>(
     let window = Window::new(Some(from), Some(to), frame.times.now)
         .map_err(|error| bad_request(format!("at: {error}")))?;
     let take_turn = || service.lists.take(&frame.caller);
-    let timeline = service
-        .timelines
-        .get(&*service.backend, window, true, take_turn)
-        .await?;
+    let timelines = &service.timelines;
+    let timeline = timelines.get_recent(&*service.backend, &service.listings, window, take_turn);
+    let timeline = timeline.await?;
     let ui = frame.temporal_ui();
     let render = move || Drawing::of(&timeline, &query, ui).markup();
     let main = service.render_workers.work(render).await?;
@@ -82,14 +81,16 @@ impl<'a> Drawing<'a> {
             (value.is_empty(), value, lane.view().definition.clone())
         });
         let builder = timeline.lane_builder();
-        let built = lanes.into_iter().map(|lane| builder.lane(lane));
-        let (drawn, folded): (Vec<_>, Vec<_>) =
-            built.partition(|lane| query.shows(lane) && has_marks(lane));
+        let has_marks = |lane: &TimelineLane| builder.has_marks(lane) || lane.view().paused;
+        let (drawn, folded): (Vec<_>, Vec<_>) = lanes
+            .into_iter()
+            .partition(|lane| query.shows(lane) && has_marks(lane));
         let total = drawn.len();
         let first = query.page.saturating_sub(1).saturating_mul(PAGE);
         let mut groups: Vec<(String, Vec<Lane>)> = Vec::new();
         for lane in drawn.into_iter().skip(first).take(PAGE) {
-            let value = group(&by, &lane.schedule);
+            let value = group(&by, lane.view());
+            let lane = builder.lane(lane);
             match groups.last_mut().filter(|(known, _)| *known == value) {
                 Some((_, lanes)) => lanes.push(lane),
                 None => groups.push((value, vec![lane])),
@@ -294,13 +295,6 @@ impl<'a> Drawing<'a> {
             }
         }
     }
-}
-
-/// Returns `true` if something of the lane is drawn.
-fn has_marks(lane: &Lane) -> bool {
-    !(lane.runs.is_empty() && lane.gaps.is_empty() && lane.expected.is_empty())
-        || lane.band.is_some()
-        || lane.schedule.paused
 }
 
 /// The worst that the lane shows, in a word.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use almanac_activities::timeline::{Lane, TimelineLane};
+use almanac_activities::timeline::TimelineLane;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
@@ -169,11 +169,11 @@ impl Query {
     }
 
     /// Returns `true` if the lane is wanted.
-    pub(super) fn shows(&self, lane: &Lane) -> bool {
+    pub(super) fn shows(&self, lane: &TimelineLane) -> bool {
         !self.trouble
-            || lane.schedule.overdue == Some(true)
-            || !lane.gaps.is_empty()
-            || lane.runs.iter().any(|run| run.status.is_failure())
+            || lane.view().overdue == Some(true)
+            || !lane.gaps().is_empty()
+            || lane.runs().iter().any(|run| run.status.is_failure())
     }
 
     /// The address of the window before or after this one, with half of this one in view.
