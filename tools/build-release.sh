@@ -28,6 +28,8 @@ flags+=(
     "--remap-path-prefix=$workspace=/almanac"
     "--remap-path-prefix=$target=/almanac/target"
 )
+# Some distributions for 64-bit ARM have memory pages of 64 KiB: docs/adr/0020-allocator.md.
+export AARCH64_UNKNOWN_LINUX_GNU_JEMALLOC_SYS_WITH_LG_PAGE=16
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo -n "${flags[*]}") \
     "${CARGO:-cargo}" build --release --locked -p almanac
 

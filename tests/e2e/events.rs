@@ -31,7 +31,8 @@ do:
   - take: { set: { taken: '${ .order }' } }
 ";
 
-fn event(kind: &str, id: &str, data: Value) -> Value {
+fn event(kind: &str, id: &str, data: impl Into<Value>) -> Value {
+    let data = data.into();
     json!({ "specversion": "1.0", "id": id, "source": "/shop", "type": kind, "data": data })
 }
 
@@ -162,13 +163,13 @@ async fn an_event_starts_steps_once(on: Scheduler) -> anyhow::Result<()> {
     count(&project, "capture", 1).await?;
 
     let list = worker.json("/api/v1/events").await?;
-    let states: Vec<&Value> = list["deliveries"]
+    let listed: Vec<&Value> = list["deliveries"]
         .as_array()
         .context("deliveries")?
         .iter()
         .map(|one| &one["state"])
         .collect();
-    assert_eq!(states, ["refused", "started"]);
+    assert_eq!(listed, ["refused", "started"]);
     let handled = worker
         .metric("almanac_events_total", &["result=\"started\""])
         .await?;
