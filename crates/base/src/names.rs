@@ -151,6 +151,12 @@ impl FromStr for DefinitionId {
     }
 }
 
+/// Returns `true` if a secret in a worker's configuration can have this name.
+pub fn is_secret_name(text: &str) -> bool {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !text.is_empty() && text.chars().all(good)
+}
+
 impl Project {
     /// Prefix of every schedule id of this project. The prefix does not prove that a schedule
     /// belongs to the project: ids of other projects may begin with it too.

@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub calendars: BTreeMap<DefinitionId, LoadedCalendar>,
     /// Types of events, including last good versions.
     pub event_types: BTreeMap<DefinitionId, LoadedEventType>,
+    /// Event types with a webhook, by the webhook's slug.
+    pub webhooks: BTreeMap<DefinitionId, Arc<EventType>>,
     /// Documents that fail now, in the order of their sources.
     pub failed: Vec<FailedDocument>,
     /// Warnings of the documents that are valid.
@@ -91,6 +93,21 @@ pub struct ServedDocument<'a> {
     pub source: &'a str,
     /// Relation of the served version to the document on disk.
     pub status: LoadStatus,
+}
+
+/// Returns the event types with a webhook, by the webhook's slug. A document on disk takes the slug
+/// of the last good version of another, because that document may have another slug by now.
+pub fn by_slug(
+    event_types: &BTreeMap<DefinitionId, LoadedEventType>,
+) -> BTreeMap<DefinitionId, Arc<EventType>> {
+    let mut all: Vec<_> = event_types.values().collect();
+    all.sort_by_key(|loaded| loaded.status != LoadStatus::Stale);
+    all.into_iter()
+        .filter_map(|loaded| {
+            let webhook = loaded.event_type.webhook.as_ref()?;
+            Some((webhook.slug.clone(), Arc::clone(&loaded.event_type)))
+        })
+        .collect()
 }
 
 /// Relation of a served version to the document on disk.

@@ -2,7 +2,7 @@
 //!
 //! Pure. Always holds: a served definition goes away only if its place could be read and no
 //! longer holds it. Almanac serves its last good version, marked stale, while its document
-//! fails, another document states its id too, its file or folder cannot be read, or a calendar
+//! fails, another document states its id or its webhook's slug too, its file or folder cannot be read, or a calendar
 //! that it names is not available. The same holds for calendars and event types.
 
 use std::collections::BTreeSet;
@@ -12,10 +12,10 @@ use std::sync::Arc;
 use almanac_base::names::DefinitionId;
 use almanac_core::definition::{Calendars, Definition, Kind, Parsed};
 use almanac_core::snapshot::{
-    ARCHIVED_KEPT, Archived, LoadStatus, Loaded, LoadedCalendar, LoadedEventType, Snapshot,
+    ARCHIVED_KEPT, Archived, LoadStatus, Loaded, LoadedCalendar, LoadedEventType, Snapshot, by_slug,
 };
 
-use super::documents::{Placed, by_repeated_id, documents, repeated, unread};
+use super::documents::{Placed, Repeated, documents, unread};
 use super::files::{Content, FileKey};
 use super::load::View;
 use super::retention::{DefinitionFiles, Retention};
@@ -60,6 +60,7 @@ pub(super) fn assemble(
     }
     .into(&mut snapshot.event_types, &mut now.event_types);
     snapshot.archived.extend(gone);
+    snapshot.webhooks = by_slug(&snapshot.event_types);
     let failing_calendars = failing_ids(&snapshot, Kind::Calendar).cloned().collect();
     let gone = Retention {
         previous: &previous.calendars,
@@ -209,20 +210,20 @@ fn take_documents<'a>(
     view: &'a View,
     roots: &[PathBuf],
 ) -> DocumentFindings<'a> {
-    let stated = by_repeated_id(documents);
+    let repeated = Repeated::of(documents);
     let mut seen = DocumentFindings {
         definitions: Vec::new(),
         suspicious: BTreeSet::new(),
     };
     for placed in documents {
         let document = placed.document;
-        let repeated = repeated(placed, documents, &stated, roots);
-        let mut errors = match (&document.result, &repeated) {
-            (Ok(Parsed::Definition(definition)), None) => {
+        let repeated = repeated.errors(placed, documents, roots);
+        let mut errors = match (&document.result, repeated.as_slice()) {
+            (Ok(Parsed::Definition(definition)), []) => {
                 seen.definitions.push((definition, placed));
                 continue;
             }
-            (Ok(Parsed::Calendar(calendar)), None) => {
+            (Ok(Parsed::Calendar(calendar)), []) => {
                 snapshot.warnings.extend_from_slice(&document.warnings);
                 let loaded = LoadedCalendar {
                     calendar: Arc::clone(calendar),
@@ -233,7 +234,7 @@ fn take_documents<'a>(
                 snapshot.calendars.insert(calendar.id.clone(), loaded);
                 continue;
             }
-            (Ok(Parsed::EventType(event_type)), None) => {
+            (Ok(Parsed::EventType(event_type)), []) => {
                 snapshot.warnings.extend_from_slice(&document.warnings);
                 let loaded = LoadedEventType {
                     event_type: Arc::clone(event_type),
@@ -244,7 +245,7 @@ fn take_documents<'a>(
                 snapshot.event_types.insert(event_type.id.clone(), loaded);
                 continue;
             }
-            (Ok(_), Some(_)) => Vec::new(),
+            (Ok(_), _) => Vec::new(),
             (Err(errors), _) => errors.clone(),
         };
         let id = document.id.as_ref();

@@ -1,11 +1,11 @@
 //! The documents of all files with their places, and the errors that no document shows alone:
-//! repeated ids, and files that cannot be read.
+//! repeated ids and slugs, and files that cannot be read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use almanac_base::names::DefinitionId;
-use almanac_core::definition::{Diagnostic, Kind, ParsedDocument};
+use almanac_core::definition::{Diagnostic, Kind, Parsed, ParsedDocument};
 use almanac_core::snapshot::{FailedDocument, Snapshot};
 
 use super::files::{Content, FileKey};
@@ -83,18 +83,69 @@ fn place(view: &View) -> Vec<Placed<'_>> {
     placed
 }
 
-/// Indices of the documents that state the same id, for each id that several documents state.
-/// Documents with other errors are included.
-pub(super) fn by_repeated_id<'a>(
+/// Documents that state something which only one document may have: an id, or the slug of a
+/// webhook.
+pub(super) struct Repeated<'a> {
+    ids: Groups<(Kind, &'a DefinitionId)>,
+    slugs: Groups<&'a DefinitionId>,
+}
+
+/// Indices of the documents that state the same, for each key that several documents state.
+type Groups<K> = BTreeMap<K, Vec<usize>>;
+
+impl<'a> Repeated<'a> {
+    /// Finds the ids and slugs that several documents state. For ids, documents with other errors
+    /// are included.
+    pub(super) fn of(documents: &[Placed<'a>]) -> Self {
+        Self {
+            ids: groups(documents, id_of),
+            slugs: groups(documents, slug_of),
+        }
+    }
+
+    /// The errors of a document whose id or slug other documents state too.
+    pub(super) fn errors(
+        &self,
+        placed: &Placed<'a>,
+        documents: &[Placed<'a>],
+        roots: &[PathBuf],
+    ) -> Vec<Diagnostic> {
+        let id = id_of(placed).and_then(|key| {
+            let (all, id) = (self.ids.get(&key)?, key.1);
+            let also = format!("id: `{id}` is also the id of another document");
+            let hint = "give each document an id of its own";
+            Some(repeated(placed, documents, all, roots, &also, hint))
+        });
+        let slug = slug_of(placed).and_then(|slug| {
+            let all = self.slugs.get(slug)?;
+            let also = format!("webhook.slug: `{slug}` is also the slug of another event type");
+            let hint = "give each webhook a slug of its own";
+            Some(repeated(placed, documents, all, roots, &also, hint))
+        });
+        id.into_iter().chain(slug).collect()
+    }
+}
+
+fn id_of<'a>(placed: &Placed<'a>) -> Option<(Kind, &'a DefinitionId)> {
+    let document = placed.document;
+    Some((document.kind, document.id.as_ref()?))
+}
+
+fn slug_of<'a>(placed: &Placed<'a>) -> Option<&'a DefinitionId> {
+    match &placed.document.result {
+        Ok(Parsed::EventType(event_type)) => Some(&event_type.webhook.as_ref()?.slug),
+        _ => None,
+    }
+}
+
+fn groups<'a, K: Ord + Copy>(
     documents: &[Placed<'a>],
-) -> BTreeMap<(Kind, &'a DefinitionId), Vec<usize>> {
+    key: impl Fn(&Placed<'a>) -> Option<K>,
+) -> Groups<K> {
     let mut stated: Vec<_> = documents
         .iter()
         .enumerate()
-        .filter_map(|(index, placed)| {
-            let id = placed.document.id.as_ref()?;
-            Some(((placed.document.kind, id), index))
-        })
+        .filter_map(|(index, placed)| Some((key(placed)?, index)))
         .collect();
     // The sort is stable: files come in the order of their names, and so do most ids.
     stated.sort();
@@ -105,15 +156,16 @@ pub(super) fn by_repeated_id<'a>(
         .collect()
 }
 
-/// The error of a document whose id other documents state too.
-pub(super) fn repeated(
+/// The error of a document that states the same as other documents. `also` begins the message, and
+/// the places of the others end it.
+fn repeated(
     placed: &Placed<'_>,
     documents: &[Placed<'_>],
-    stated: &BTreeMap<(Kind, &DefinitionId), Vec<usize>>,
+    all: &[usize],
     roots: &[PathBuf],
-) -> Option<Diagnostic> {
-    let id = placed.document.id.as_ref()?;
-    let all = stated.get(&(placed.document.kind, id))?;
+    also: &str,
+    hint: &str,
+) -> Diagnostic {
     let others: Vec<_> = all
         .iter()
         .map(|index| &documents[*index])
@@ -127,18 +179,15 @@ pub(super) fn repeated(
     if let Some(more @ 1..) = others.len().checked_sub(PLACES_NAMED) {
         elsewhere.push(format!("{more} more"));
     }
-    Some(Diagnostic {
-        hint: Some("give each document an id of its own".into()),
+    Diagnostic {
+        hint: Some(hint.into()),
         ..Diagnostic::error(
             shown(placed.key, roots),
             placed.document.line,
             1,
-            format!(
-                "id: `{id}` is also the id of another document: {}",
-                elsewhere.join(", ")
-            ),
+            format!("{also}: {}", elsewhere.join(", ")),
         )
-    })
+    }
 }
 
 /// The failing document that stands for a file that cannot be read.

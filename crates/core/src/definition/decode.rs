@@ -2,6 +2,7 @@
 //! the rest.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(super) struct Decoder<'d> {
     pub(super) calendars: Vec<(DefinitionId, Place)>,
     /// Types of events that the document's triggers name, with their places.
     pub(super) events: Vec<(String, Place)>,
+    /// Numbers of the lines that no snippet shows, because they may hold a secret.
+    pub(super) hidden: BTreeSet<usize>,
     /// Steps that computations over the document may still take.
     pub(super) budget: Budget,
 }
@@ -72,6 +75,7 @@ impl<'d> Decoder<'d> {
             warnings: Vec::new(),
             calendars: Vec::new(),
             events: Vec::new(),
+            hidden: BTreeSet::new(),
             budget: Budget::of(FIRST_STEPS + STEPS_PER_BYTE * lines.size() as u64),
         }
     }
@@ -89,6 +93,11 @@ impl Decoder<'_> {
         hint: impl Into<String>,
     ) {
         self.errors.push(Finding::new(at, message).hint(hint));
+    }
+
+    /// Keeps the line of a place out of all snippets.
+    pub(super) fn hide(&mut self, at: Place) {
+        self.hidden.insert(at.line);
     }
 
     pub(super) fn not_yet(&mut self, at: Place, what: &str) {

@@ -10,12 +10,21 @@ use super::decode::{Decoder, Object};
 use super::document::{StatedId, about, check_id};
 use super::source::Place;
 use super::steps::{lenient, report};
+use super::webhook::webhook;
 use super::yaml::Node;
 use super::{EventType, revision};
 
 pub(super) const EVENT_TYPE: Shape = Shape {
     name: "an event type's document",
-    keys: &["kind", "id", "description", "labels", "schema", "examples"],
+    keys: &[
+        "kind",
+        "id",
+        "description",
+        "labels",
+        "schema",
+        "examples",
+        "webhook",
+    ],
     refused: &[],
 };
 
@@ -37,7 +46,11 @@ pub(super) fn event_type(
     let is_bad = matches!(schema, Some(None));
     let schema = schema.flatten();
     examples(decoder, &object, schema.as_ref());
-    if is_bad {
+    let webhook = object.get("webhook").map(|entry| {
+        let id = id.as_ref();
+        webhook(decoder, entry, id)
+    });
+    if is_bad || matches!(webhook, Some(None)) {
         return None;
     }
     let mut event_type = EventType {
@@ -46,6 +59,7 @@ pub(super) fn event_type(
         description,
         labels,
         schema,
+        webhook: webhook.flatten(),
     };
     event_type.revision = revision::of_event_type(&event_type);
     Some(event_type)

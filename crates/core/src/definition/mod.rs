@@ -29,6 +29,7 @@ mod schema_steps;
 mod source;
 mod steps;
 mod triggers;
+mod webhook;
 mod workflow;
 mod yaml;
 

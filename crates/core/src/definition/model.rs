@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use almanac_base::json_text::JsonText;
 use almanac_base::names::{DefinitionId, Revision, ScheduleId};
+use almanac_events::webhook::Layout;
 use almanac_steps::language::{JsonSchema, Trigger};
 use almanac_times::{Calendar, Sorted, Spec};
 use serde::{Deserialize, Serialize, Serializer};
@@ -64,6 +65,19 @@ pub struct EventType {
     pub labels: Labels,
     /// Schema of the events' data. `None` if the data can be anything.
     pub schema: Option<JsonSchema>,
+    /// Address at which another service delivers events of this type. `None` if there is none.
+    pub webhook: Option<Webhook>,
+}
+
+/// Address at which another service delivers events, and the way in which it signs them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Webhook {
+    /// Last part of the address, unique among a project's webhooks.
+    pub slug: DefinitionId,
+    /// Way in which the service signs its requests.
+    pub layout: Layout,
+    /// Names of the secrets with which the service may sign: 1, or 2 while a secret is replaced.
+    pub secrets: Vec<String>,
 }
 
 /// Triggers of a definition.

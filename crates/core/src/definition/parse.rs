@@ -208,8 +208,16 @@ fn parse_document(
         warnings,
         calendars,
         events,
+        hidden,
         ..
     } = decoder;
+    let diagnostics = |severity, findings| {
+        let mut all = lines.diagnostics(path, severity, findings);
+        for one in all.iter_mut().filter(|one| hidden.contains(&one.line)) {
+            one.snippet = None;
+        }
+        all
+    };
     let start = Place {
         line: document.line,
         column: 1,
@@ -221,7 +229,7 @@ fn parse_document(
                 // No input is known that leads here. A document that fails must have an error.
                 errors.push(Finding::new(start, "the document cannot be read"));
             }
-            Err(lines.diagnostics(path, Severity::Error, errors))
+            Err(diagnostics(Severity::Error, errors))
         }
     };
     let place = |at| lines.diagnostic(path, Severity::Error, Finding::new(at, ""));
@@ -244,7 +252,7 @@ fn parse_document(
                 at: place(at),
             })
             .collect(),
-        warnings: lines.diagnostics(path, Severity::Warning, warnings),
+        warnings: diagnostics(Severity::Warning, warnings),
     }
 }
 

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use almanac_base::names::Revision;
+use almanac_events::webhook::{Encoding, Layout};
 use almanac_steps::language::JsonSchema;
 use almanac_times::{Spec, UTC};
 use serde::Serialize;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value as Json, json};
 use super::schedule::CATCHUP_DEFAULT;
 use super::{
     DayCalendar, Definition, EventType, OverlapPolicy, Program, RetryPolicy, ScheduleBlock,
-    WorkflowBlock, WorkflowOptions,
+    Webhook, WorkflowBlock, WorkflowOptions,
 };
 
 /// Revision of a definition. Its `id` and `revision` do not count.
@@ -64,7 +65,20 @@ pub(super) fn of_event_type(event_type: &EventType) -> Revision {
         "schema",
         event_type.schema.as_ref().map(JsonSchema::as_value),
     );
+    parts.add("webhook", event_type.webhook.as_ref().map(webhook));
     parts.digest()
+}
+
+fn webhook(webhook: &Webhook) -> Json {
+    let signed = match &webhook.layout {
+        Layout::Hmac(hmac) => json!([
+            hmac.header(),
+            hmac.prefix(),
+            hmac.encoding().map(Encoding::name)
+        ]),
+        _ => Json::Null,
+    };
+    json!([webhook.slug, webhook.layout.name(), webhook.secrets, signed])
 }
 
 #[derive(Default)]

@@ -4,11 +4,12 @@
 //! while an author writes. The parser decides whether a document is valid, because a schema cannot
 //! read a cron. A test compares the schema with the parser, key by key.
 
+use almanac_events::webhook::MAX_SECRETS;
 use almanac_steps::language::TRIGGERS_LIMIT;
 use serde_json::{Map, Value, json};
 
 use super::schedule::OVERLAP_POLICIES;
-use super::{Kind, schema_steps};
+use super::{Kind, schema_steps, webhook};
 
 /// The JSON Schema (draft-07) of one document.
 pub fn json_schema() -> Value {
@@ -35,6 +36,7 @@ pub fn json_schema() -> Value {
             "exclusion": exclusion(),
             "day_calendar": day_calendar(),
             "event_type": event_type(),
+            "webhook": webhook(),
             "workflow": workflow(),
             "retry": retry(),
             "ows": ows(),
@@ -206,9 +208,47 @@ fn event_type() -> Value {
             "labels": { "description": "Labels by which people and tools select event types", "type": "object", "additionalProperties": { "type": "string" } },
             "schema": { "description": "JSON Schema of the events' data, without $ref and patterns", "type": ["object", "boolean"] },
             "examples": { "description": "Examples of the data, which must match the schema", "type": "array", "maxItems": 100 },
+            "webhook": reference("webhook"),
         }),
         &["kind"],
     )
+}
+
+fn webhook() -> Value {
+    let secret = json!({
+        "type": "string",
+        "pattern": "^[A-Za-z0-9._-]+$",
+        "maxLength": webhook::NAME_LIMIT,
+    });
+    let mut schema = object(
+        "An address at which another service delivers events of this type",
+        &json!({
+            "slug": id("The last part of the address, /webhooks/SLUG; default: the event type's id"),
+            "layout": choice("How the service signs its requests", webhook::LAYOUTS.into_iter()),
+            "secrets": {
+                "description": "Names of the secrets with which the service may sign, as --webhook-secret gives them to the worker: 1, or 2 while a secret is replaced. Never a secret itself",
+                "type": "array",
+                "items": secret,
+                "minItems": 1,
+                "maxItems": MAX_SECRETS,
+                "uniqueItems": true,
+            },
+            "header": name("hmac: the header with the signature over the body"),
+            "prefix": text("hmac: the text before each signature, such as sha256="),
+            "encoding": choice("hmac: the form of the signature", webhook::ENCODINGS.into_iter()),
+        }),
+        &["layout", "secrets"],
+    );
+    let is_hmac = json!({ "properties": { "layout": { "enum": ["hmac"] } } });
+    insert(&mut schema, "if", is_hmac);
+    insert(
+        &mut schema,
+        "then",
+        json!({ "required": ["header", "encoding"] }),
+    );
+    let no = json!({ "header": false, "prefix": false, "encoding": false });
+    insert(&mut schema, "else", json!({ "properties": no }));
+    schema
 }
 
 fn id(description: &str) -> Value {

@@ -78,4 +78,29 @@ impl HmacLayout {
             encoding,
         })
     }
+
+    /// The name of the header, in lower case.
+    pub fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// The text before each signature. Empty if there is none.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The form of the signatures. `None` if their length tells it.
+    pub fn encoding(&self) -> Option<Encoding> {
+        self.encoding
+    }
+}
+
+impl Encoding {
+    /// The name of the form, as configuration has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hex => "hex",
+            Self::Base64 => "base64",
+        }
+    }
 }

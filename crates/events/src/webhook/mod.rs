@@ -39,7 +39,7 @@ use headers::Headers;
 
 pub use layout::{Encoding, HmacLayout, InvalidLayout, Layout};
 pub use refusal::Refusal;
-pub use secret::SecretError;
+pub use secret::{LONGEST_SECRET, MAX_SECRETS, SHORTEST_SECRET, SecretError};
 
 /// Maximum size of a body, in bytes.
 pub const MAX_BODY: usize = MAX_BYTES;
@@ -72,7 +72,8 @@ pub enum Verified {
 pub struct Delivery {
     /// The same for each attempt to deliver the same thing. At most [`MAX_ID`] bytes.
     pub id: String,
-    /// The body as JSON.
+    /// The body as JSON, without the member `pending_webhooks` of Stripe, which differs between
+    /// attempts.
     pub body: Value,
     /// SHA-256 of the bytes of the body, as 64 lower-case hexadecimal digits.
     pub digest: String,
@@ -114,7 +115,8 @@ impl Verifier {
         if let Some(time) = claim.time {
             check_window(time, now)?;
         }
-        let value = content::read(&self.layout, body)?;
+        let mut value = content::read(&self.layout, body)?;
+        content::drop_attempt(&self.layout, &mut value);
         if self.layout == Layout::Slack
             && let Some(challenge) = content::challenge(&value)?
         {

@@ -70,3 +70,67 @@ async fn two_event_types_with_one_id_are_both_errors() {
     assert_eq!((again.total, again.invalid), (1, 0));
     assert_eq!(registry.snapshot().definitions.len(), 1);
 }
+
+fn hook(id: &str, slug: &str) -> String {
+    format!(
+        "kind: event_type\nid: {id}\nwebhook: {{ slug: {slug}, layout: github, secrets: [s] }}\n"
+    )
+}
+
+/// The webhooks that are served, each with its event type.
+fn webhooks(registry: &Registry) -> Vec<(String, String)> {
+    let snapshot = registry.snapshot();
+    let all = snapshot.webhooks.iter();
+    all.map(|(slug, event_type)| (slug.to_string(), event_type.id.to_string()))
+        .collect()
+}
+
+fn served(slug: &str, id: &str) -> (String, String) {
+    (slug.to_owned(), id.to_owned())
+}
+
+#[tokio::test]
+async fn two_webhooks_with_one_slug_are_both_errors_and_the_last_good_versions_stay() {
+    let folder = Folder::with(&[("a.yaml", &hook("a", "shop")), ("b.yaml", &hook("b", "b"))]);
+    let registry = real_registry(&folder);
+    counts(&registry).await;
+    assert_eq!(webhooks(&registry), [served("b", "b"), served("shop", "a")]);
+
+    folder.save("b.yaml", &hook("b", "shop"));
+    folder.write("c.yaml", &hook("c", "shop"));
+    let [_, twice] = counts(&registry).await;
+    assert_eq!((twice.total, twice.invalid), (2, 3));
+    assert_eq!(webhooks(&registry), [served("b", "b"), served("shop", "a")]);
+    let snapshot = registry.snapshot();
+    let errors: Vec<_> = snapshot.failed.iter().flat_map(|one| &one.errors).collect();
+    let shown: Vec<_> = errors.iter().map(|error| error.render()).collect();
+    let shown = shown.join("\n");
+    assert_snapshot!(shown.replace(&folder.root().display().to_string(), "FOLDER"), @r"
+    FOLDER/a.yaml:1:1: webhook.slug: `shop` is also the slug of another event type: FOLDER/b.yaml:1, FOLDER/c.yaml:1
+      hint: give each webhook a slug of its own
+    FOLDER/b.yaml:1:1: webhook.slug: `shop` is also the slug of another event type: FOLDER/a.yaml:1, FOLDER/c.yaml:1
+      hint: give each webhook a slug of its own
+    FOLDER/c.yaml:1:1: webhook.slug: `shop` is also the slug of another event type: FOLDER/a.yaml:1, FOLDER/b.yaml:1
+      hint: give each webhook a slug of its own
+    ");
+
+    folder.save("b.yaml", &hook("b", "b"));
+    folder.remove("c.yaml");
+    let [_, again] = counts(&registry).await;
+    assert_eq!((again.total, again.invalid), (2, 0));
+}
+
+#[tokio::test]
+async fn a_valid_document_takes_the_slug_of_one_that_is_broken() {
+    let folder = Folder::with(&[("a.yaml", &hook("a", "shop"))]);
+    let registry = real_registry(&folder);
+    counts(&registry).await;
+    folder.save("a.yaml", "kind: event_type\nid: a\nschema: 5\n");
+    counts(&registry).await;
+    assert_eq!(webhooks(&registry), [served("shop", "a")]);
+    for other in ["0a", "z"] {
+        folder.save("other.yaml", &hook(other, "shop"));
+        counts(&registry).await;
+        assert_eq!(webhooks(&registry), [served("shop", other)]);
+    }
+}

@@ -20,6 +20,7 @@ mod schema_steps;
 mod triggers;
 mod validation_cost;
 mod warnings;
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -11,11 +11,12 @@ use super::parse;
 use crate::definition::decode::Decoder;
 use crate::definition::source::{Lines, documents};
 use crate::definition::{
-    calendar, day_calendar, document, event_type, json_schema, ows, schedule, workflow, yaml,
+    calendar, day_calendar, document, event_type, json_schema, ows, schedule, webhook, workflow,
+    yaml,
 };
 
 /// Every object that the parser reads, and where the schema describes it.
-const SHAPES: [(&Shape, &str); 12] = [
+const SHAPES: [(&Shape, &str); 13] = [
     (&document::DOCUMENT, "/definitions/definition"),
     (&schedule::SCHEDULE, "/definitions/schedule"),
     (&schedule::EVERY, "/definitions/every/anyOf/1"),
@@ -27,6 +28,7 @@ const SHAPES: [(&Shape, &str); 12] = [
         "/definitions/day_calendar/properties/dates/items/anyOf/1",
     ),
     (&event_type::EVENT_TYPE, "/definitions/event_type"),
+    (&webhook::WEBHOOK, "/definitions/webhook"),
     (&workflow::WORKFLOW, "/definitions/workflow"),
     (&workflow::RETRY, "/definitions/retry"),
     (&ows::OWS, "/definitions/ows"),
@@ -118,6 +120,8 @@ fn good_documents_satisfy_the_schema() {
         OWS,
         super::calendars::HOLIDAYS,
         super::event_types::PAID,
+        super::webhooks::PAID,
+        super::webhooks::SHOP,
         super::triggers::TRIGGERED,
         super::triggers::OWS_ON,
     ] {
@@ -237,7 +241,7 @@ proptest! {
 
 /// Validates by the part of draft-07 that the schema uses; an unknown keyword
 /// is an error, so that none is passed over.
-fn validate(root: &Value, value: &Value) -> Result<(), String> {
+pub(super) fn validate(root: &Value, value: &Value) -> Result<(), String> {
     check(root, root.as_object().unwrap(), value, "")
 }
 
@@ -307,6 +311,10 @@ fn check(root: &Value, schema: &Map<String, Value>, value: &Value, at: &str) -> 
             "maxItems" => value
                 .as_array()
                 .is_none_or(|items| items.len() <= size(rule)),
+            "uniqueItems" => value.as_array().is_none_or(|items| {
+                let known = |(n, item): (usize, _)| items[..n].contains(item);
+                !items.iter().enumerate().any(known)
+            }),
             "minProperties" => value.as_object().is_none_or(|map| map.len() >= size(rule)),
             "maxProperties" => value.as_object().is_none_or(|map| map.len() <= size(rule)),
             "minLength" => value.as_str().is_none_or(|text| text.len() >= size(rule)),
