@@ -16,3 +16,4 @@ pub mod router;
 pub mod schedules;
 pub mod steps;
 pub mod timeline;
+pub mod webhooks;

@@ -147,7 +147,7 @@ impl Metric {
                  others."
             }
             Self::AuthorityReloadTotal => {
-                "Number of reloads of the token file and of the issuer's keys."
+                "Number of reloads of the token file, of the issuer's keys and of webhooks' secrets."
             }
             Self::SeriesDropped => {
                 "Number of records of the SDK's metrics that got no series of their own."
@@ -209,6 +209,21 @@ pub(crate) fn event(via: DeliveryVia, state: DeliveryState) {
         Metric::EventsTotal.as_str(), "source" => via.as_str(), "result" => state.as_str()
     )
     .increment(1);
+}
+
+/// Counts one request to a webhook without a good signature.
+pub fn unauthorized_webhook() {
+    let source = DeliveryVia::Webhook.as_str();
+    metrics::counter!(
+        Metric::EventsTotal.as_str(), "source" => source, "result" => "unauthorized"
+    )
+    .increment(1);
+}
+
+/// Counts a reading of a file or of keys that found new contents, and each reading that failed.
+pub fn authority_reload(succeeded: bool) {
+    let result = if succeeded { "ok" } else { "error" };
+    metrics::counter!(Metric::AuthorityReloadTotal.as_str(), "result" => result).increment(1);
 }
 
 /// Counts the end of one manual run.

@@ -51,12 +51,19 @@ pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Part
     let keys: Result<Vec<_>, _> = args.steps_key.iter().cloned().collect();
     let keys = keys.and_then(|keys| StepKeys::open(project, &keys));
     let keys = keys.context("--steps-key")?;
+    let webhook_secrets = args.webhooks.open().context("--webhook-secret")?;
     let (args, to_call) = (args.clone(), Arc::clone(&steps));
     Ok(Parts {
         steps,
         keys: keys.clone(),
         serve: Box::new(move |listener, shared, stop| {
-            Box::pin(http::serve(listener, shared, authority, stop))
+            Box::pin(http::serve(
+                listener,
+                shared,
+                authority,
+                webhook_secrets,
+                stop,
+            ))
         }),
         specs: Box::new(move |shared, announcement_log| {
             specs(shared, announcement_log, &args, &to_call, keys.as_ref())

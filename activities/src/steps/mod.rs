@@ -35,6 +35,7 @@ pub use egress::{Allow, AllowError, EgressGuard, HostError, HostPattern, Kind, R
 pub use events::{Events, NatsUrl, NatsUrlError, Subject, SubjectError};
 pub use failure::StepError;
 pub use keys::{KeyEntry, KeyError, StepKeys};
+pub(crate) use secrets::Source;
 pub use secrets::{Secret, SecretEntry, SecretError, Secrets};
 pub use shell::{Commands, ShellEntry, ShellError, ShellVariable};
 

@@ -15,6 +15,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use almanac_base::names::is_secret_name;
 use almanac_base::percent;
 use base64::Engine as _;
 use base64::prelude::{
@@ -43,7 +44,7 @@ impl Secret {
     }
 
     /// Returns the text, for the place that needs it.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -87,7 +88,7 @@ impl Binding {
 
 /// A place that holds a secret text: `env:VARIABLE` or `file:/path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Env(String),
     File(PathBuf),
 }
@@ -119,7 +120,7 @@ impl fmt::Display for Source {
 
 impl Source {
     /// Reads the current text. `name` is the secret's name, for messages.
-    pub(super) fn read(&self, name: &str) -> Result<Secret, SecretError> {
+    pub(crate) fn read(&self, name: &str) -> Result<Secret, SecretError> {
         let text = match self {
             Self::Env(variable) => variable_text(variable).map_err(|why| {
                 let (name, variable) = (name.to_owned(), variable.clone());
@@ -194,8 +195,7 @@ impl FromStr for SecretEntry {
     fn from_str(entry: &str) -> Result<Self, SecretError> {
         let bad = SecretError::Entry;
         let (name, source) = entry.split_once('=').ok_or(bad("`=` is missing"))?;
-        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || !name.chars().all(good) {
+        if !is_secret_name(name) {
             return Err(bad(
                 "the name can have only letters, digits, `-`, `_` and `.`",
             ));

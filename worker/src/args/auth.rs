@@ -16,8 +16,8 @@ use jsonwebtoken::Algorithm;
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Authority")]
 pub struct AuthArgs {
-    /// Require this of each request. With `none`, only the probes and the metrics are
-    /// served on an address that is not loopback
+    /// Require this of each request. With `none`, only the probes, the metrics and webhooks
+    /// are served on an address that is not loopback
     #[arg(long, value_enum, default_value_t)]
     pub auth: AuthMode,
     /// Read the accepted tokens from this file, one on each line: `TOKEN` or

@@ -24,6 +24,7 @@ mod moving;
 mod operator;
 mod steps;
 mod values;
+mod webhooks;
 mod worker;
 
 pub use self::auth::{
@@ -39,6 +40,7 @@ pub use self::operator::{
 };
 pub use self::steps::{StepArgs, StepUsage};
 use self::values::{schedule_state, watch_interval};
+pub use self::webhooks::WebhookArgs;
 pub use self::worker::{DevArgs, Drift, Orphans, RunArgs, WorkerArgs};
 
 /// The folder that commands read definitions from by default.

@@ -372,6 +372,28 @@ fn flags_of_authority_that_do_not_fit_are_named() {
 }
 
 #[test]
+fn secrets_of_webhooks_are_read_at_the_start_and_never_shown() {
+    let opened = |line: &str| {
+        let args = run(&format!("almanac run --project p --webhook-secret {line}"));
+        args.worker.webhooks.open()
+    };
+    assert!(opened("a=env:CARGO_MANIFEST_DIR,b=env:CARGO_MANIFEST_DIR").is_ok());
+    for (line, expected) in [
+        ("a=env:ALMANAC_NO_SUCH", "ALMANAC_NO_SUCH is not set"),
+        ("a=file:/no/such", "/no/such: No such file"),
+        (
+            "a=env:CARGO_MANIFEST_DIR,a=env:CARGO_MANIFEST_DIR",
+            "given twice",
+        ),
+        ("whsec_hunter2", "NAME=env:VARIABLE"),
+    ] {
+        let error = opened(line).unwrap_err().to_string();
+        assert!(error.contains(expected), "{line}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
 fn what_steps_may_reach_is_checked_at_the_start() {
     let opened = |line: &str| {
         run(&format!("almanac run --project p {line}"))

@@ -11,7 +11,7 @@ use almanac_core::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::{Args, ValueEnum};
 
 use super::values::{at_least_a_second, duration, rate, web_address};
-use super::{AuthArgs, DEFINITIONS, StepArgs};
+use super::{AuthArgs, DEFINITIONS, StepArgs, WebhookArgs};
 use crate::telemetry::LogFormat;
 
 /// The flags of `almanac run`.
@@ -111,6 +111,9 @@ pub struct WorkerArgs {
     /// heading applies to all flags after it.
     #[command(flatten)]
     pub auth: AuthArgs,
+    /// The flag for the secrets of webhooks.
+    #[command(flatten)]
+    pub webhooks: WebhookArgs,
     /// The flags for what steps may reach.
     #[command(flatten)]
     pub steps: StepArgs,

@@ -47,6 +47,8 @@ pub(super) struct DeliveryPage {
     total: usize,
     /// Token of the next page; `None` on the last page.
     next_page_token: Option<String>,
+    /// Sentences about webhooks whose secrets the process that answers cannot use; at most 100.
+    warnings: Vec<String>,
 }
 
 /// A delivery with its event.
@@ -148,12 +150,14 @@ pub(super) async fn list<B: Backend>(
 ) -> Result<Response, Problem> {
     let _turn = service.lists.take(&caller)?;
     let deliveries = service.backend.deliveries();
+    let warnings = service.webhooks.warnings(&service.backend.snapshot());
     let page = move || {
         let page = query.page(&deliveries, Delivery::clone);
         written(&DeliveryPage {
             deliveries: page.entries,
             total: page.total,
             next_page_token: page.next,
+            warnings,
         })
     };
     service.render_workers.work(page).await?
@@ -278,6 +282,22 @@ fn delivery_id(at: Timestamp) -> String {
 
 /// The answer to a request whose events had these deliveries.
 pub(super) fn answer(deliveries: Vec<Delivery>) -> Result<Response, Problem> {
+    let status = status(&deliveries);
+    if status == StatusCode::ACCEPTED {
+        return Ok((status, Json(Deliveries { deliveries })).into_response());
+    }
+    if status == StatusCode::NO_CONTENT {
+        return Ok(status.into_response());
+    }
+    let reason = deliveries
+        .iter()
+        .find_map(|delivery| delivery.reason.clone());
+    let detail = reason.unwrap_or_else(|| "an event was not handled".to_owned());
+    Err(Problem::new(status, detail).with("deliveries", json!(deliveries)))
+}
+
+/// The status of the answer to a request whose events had these deliveries.
+pub(super) fn status(deliveries: &[Delivery]) -> StatusCode {
     let any = |state| deliveries.iter().any(|delivery| delivery.state == state);
     let is_conflict = deliveries
         .iter()
@@ -285,22 +305,17 @@ pub(super) fn answer(deliveries: Vec<Delivery>) -> Result<Response, Problem> {
         .any(|run| matches!(run.result, TriggerResult::Conflict { .. }));
     // A client that gets the status of an error sends all events again: those that were handled
     // start nothing twice.
-    let status = if any(DeliveryState::Waiting) || any(DeliveryState::Dead) {
+    if any(DeliveryState::Waiting) || any(DeliveryState::Dead) {
         StatusCode::SERVICE_UNAVAILABLE
     } else if is_conflict {
         StatusCode::CONFLICT
     } else if any(DeliveryState::Refused) {
         StatusCode::UNPROCESSABLE_ENTITY
     } else if any(DeliveryState::Started) || any(DeliveryState::Accepted) {
-        return Ok((StatusCode::ACCEPTED, Json(Deliveries { deliveries })).into_response());
+        StatusCode::ACCEPTED
     } else {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    };
-    let reason = deliveries
-        .iter()
-        .find_map(|delivery| delivery.reason.clone());
-    let detail = reason.unwrap_or_else(|| "an event was not handled".to_owned());
-    Err(Problem::new(status, detail).with("deliveries", json!(deliveries)))
+        StatusCode::NO_CONTENT
+    }
 }
 
 fn no_delivery(id: &str) -> Problem {

@@ -166,26 +166,35 @@ impl RenderWorkers {
 
 /// Reads the body before the handler runs, if the body is not too large.
 pub(super) async fn body(State(limit): State<BodyLimit>, request: Request, next: Next) -> Response {
+    match whole(request, limit).await {
+        Ok(request) => next.run(request).await,
+        Err(answer) => answer,
+    }
+}
+
+/// Returns the request with its body in memory, or the answer to a request whose body is too large
+/// or too slow.
+pub(super) async fn whole(request: Request, limit: BodyLimit) -> Result<Request, Response> {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return Ok(request);
     }
     let stated = request.headers().get(header::CONTENT_LENGTH);
     let stated = stated.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if stated.is_some_and(|length| length > limit.0) {
-        return refuse(request, too_large(limit));
+        return Err(refuse(request, too_large(limit)));
     }
     let (head, body) = request.into_parts();
     let mut stream = body.into_data_stream();
     let problem = match timeout(BODY_TIME, read(&mut stream, limit)).await {
-        Ok(Ok(body)) => return next.run(Request::from_parts(head, body.into())).await,
+        Ok(Ok(body)) => return Ok(Request::from_parts(head, body.into())),
         Ok(Err(problem)) => problem,
         Err(_) => {
             let detail = format!("the body takes longer than {BODY_TIME:?}");
-            return Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response();
+            return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response());
         }
     };
     linger(stream);
-    problem.into_response()
+    Err(problem.into_response())
 }
 
 /// Leaves the body unread: no endpoint that is served to everyone takes a body.

@@ -3,7 +3,7 @@
 //! Always holds:
 //! - A handler that fails answers an RFC 9457 problem.
 //! - A client that asks for more than the probes, the metrics page, the files of pages and
-//!   the login form has shown who it is (see `auth`) or, if that is not required, comes
+//!   the login form, and sends no signed request to a webhook, has shown who it is (see `auth`) or, if that is not required, comes
 //!   from this machine.
 //! - A form of a page was made for the browser that sends it (see `forms`).
 //! - A page of another site can neither read nor trigger anything through a visitor's
@@ -43,10 +43,12 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod webhooks;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::webhooks::WebhookSecrets;
 use axum::{Extension, Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +64,7 @@ use self::probes::Metrics;
 use self::server::Limits;
 use self::status_cache::StatusCache;
 use self::timeline::Timelines;
+use self::webhooks::Webhooks;
 use crate::backend::Backend;
 
 pub use self::auth::{AuthError, Authority, Caller, Credential, Scope};
@@ -112,6 +115,7 @@ struct Service<B> {
     describes: ConcurrencyLimit,
     bulks: ConcurrencyLimit,
     events: ConcurrencyLimit,
+    webhooks: Webhooks,
     sync_wait: Duration,
     stop: CancellationToken,
 }
@@ -141,6 +145,7 @@ pub async fn serve<B: Backend>(
     listener: TcpListener,
     backend: Arc<B>,
     authority: Authority,
+    webhook_secrets: WebhookSecrets,
     stop: CancellationToken,
 ) {
     // All callers without a name count as the same caller.
@@ -170,6 +175,7 @@ pub async fn serve<B: Backend>(
         describes: turns("a schedule", DESCRIBE_CONCURRENCY),
         bulks: ConcurrencyLimit::new("an action on many schedules", BULKS, BULKS),
         events: turns("an event", EVENTS),
+        webhooks: Webhooks::new(webhook_secrets),
         sync_wait: SYNC_WAIT,
         stop: stop.clone(),
     });
@@ -178,14 +184,21 @@ pub async fn serve<B: Backend>(
         .is_ok_and(|address| address.ip().is_loopback());
     if !is_loopback && !authority.is_asked_for() {
         tracing::warn!(
-            "only the probes and the metrics are served: anyone could use the rest; hint: --auth \
-             token, or --listen on a loopback address"
+            "only the probes, the metrics and webhooks are served: anyone could use the rest; hint: \
+             --auth token, or --listen on a loopback address"
         );
     }
-    let app = router(service, &authority, is_loopback, pages::routes());
+    let app = router(
+        Arc::clone(&service),
+        &authority,
+        is_loopback,
+        pages::routes(),
+    );
+    let keep_webhooks = service.webhooks.keep(&*service.backend);
     tokio::join!(
         authority.keep(stop.clone()),
-        server::serve(listener, app, Limits::of_this_process(), stop)
+        stop.run_until_cancelled(keep_webhooks),
+        server::serve(listener, app, Limits::of_this_process(), stop.clone())
     );
 }
 
@@ -195,7 +208,9 @@ fn router<B: Backend>(
     is_loopback: bool,
     pages: Router<Arc<Service<B>>>,
 ) -> Router {
-    let (open, described) = probes().split_for_parts();
+    let (open, mut described) = probes().split_for_parts();
+    let (webhooks, of_webhooks) = webhook_routes().split_for_parts();
+    described.merge(of_webhooks);
     let (guarded, mut of_guarded) = api().split_for_parts();
     let (events, of_events) = event_routes().split_for_parts();
     of_guarded.merge(of_events);
@@ -203,7 +218,8 @@ fn router<B: Backend>(
     let open = open
         .merge(pages::open_routes())
         .method_not_allowed_fallback(problem::no_such_method)
-        .layer(middleware::from_fn(limits::no_body));
+        .layer(middleware::from_fn(limits::no_body))
+        .merge(webhooks.method_not_allowed_fallback(problem::no_such_method));
     let all = if is_loopback || authority.is_asked_for() {
         let guarded = guarded.layer(Extension(document));
         open.merge(behind(authority, guarded, events, pages))
@@ -250,6 +266,12 @@ fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
 /// Routes that take events, whose bodies may be larger than those of other requests.
 fn event_routes<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
     OpenApiRouter::new().routes(routes!(events::receive))
+}
+
+/// Routes whose requests show by a signature who sent them. They need no token, no browser sends
+/// them, and they may use any host name.
+fn webhook_routes<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
+    OpenApiRouter::new().routes(routes!(webhooks::receive))
 }
 
 /// Puts the routes behind the authority, which also covers paths that do not exist.

@@ -21,6 +21,7 @@ mod sync;
 mod timeline;
 mod tokens;
 mod visitor;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -535,6 +536,18 @@ async fn serve_within(
     authority: Authority,
     limits: Limits,
 ) -> Server {
+    let secrets = WebhookSecrets::default();
+    serve_webhooks(fake, wait, is_loopback, authority, limits, secrets).await
+}
+
+async fn serve_webhooks(
+    fake: Fake,
+    wait: Duration,
+    is_loopback: bool,
+    authority: Authority,
+    limits: Limits,
+    webhook_secrets: WebhookSecrets,
+) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (fake, stop) = (Arc::new(fake), CancellationToken::new());
@@ -555,6 +568,7 @@ async fn serve_within(
         runs: ConcurrencyLimit::new("a run", 1, 1),
         lists: ConcurrencyLimit::new("a list", 32, 32),
         events: ConcurrencyLimit::new("an event", 32, 32),
+        webhooks: Webhooks::new(webhook_secrets),
         page_loads: ConcurrencyLimit::new("a page", PAGE_LOADS, PAGE_LOADS),
         plans: ConcurrencyLimit::new("a plan", 1, 1),
         describes: ConcurrencyLimit::new("a schedule", 1, 1),
@@ -563,8 +577,13 @@ async fn serve_within(
         stop: stop.clone(),
     });
     let pages = pages::routes().merge(form_pages::pages());
-    let app = router(service, &authority, is_loopback, pages);
+    let app = router(Arc::clone(&service), &authority, is_loopback, pages);
     tokio::spawn(authority.keep(stop.clone()));
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        let keep = service.webhooks.keep(&*service.backend);
+        stopped.run_until_cancelled(keep).await;
+    });
     let limiter = connection_limiter::ConnectionLimiter::new(limits.room);
     let (shared, stopped) = (Arc::clone(&limiter), stop.clone());
     tokio::spawn(async move { server::serve_in(&shared, listener, app, limits, stopped).await });

@@ -180,3 +180,16 @@ fn a_delivery_becomes_an_event() {
     let delivery = signed(&Layout::Stripe).verified().unwrap();
     assert!(to_event("a", "", delivery, at(NOW)).is_err());
 }
+
+#[test]
+fn two_attempts_of_stripe_to_deliver_an_event_have_the_same_data() {
+    let first = r#"{"id":"evt_1","pending_webhooks":2,"data":{"pending_webhooks":1}}"#;
+    let second = first.replace(":2,", ":1,");
+    for layout in layouts() {
+        let read = |body: &str| Request::signed(&layout, SECRET, NOW, body).verified();
+        let bodies = [read(first).unwrap().body, read(&second).unwrap().body];
+        let is_stripe = layout == Layout::Stripe;
+        assert_eq!(bodies[0] == bodies[1], is_stripe, "{layout:?}");
+        assert_eq!(bodies[0]["data"]["pending_webhooks"], 1);
+    }
+}
