@@ -19,6 +19,7 @@ pub mod backoff;
 pub mod cli;
 pub mod connect;
 mod console;
+mod event_words;
 mod failure;
 pub mod fire_times;
 mod hardening;

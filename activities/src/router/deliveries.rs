@@ -27,6 +27,8 @@ struct Entries {
     others: VecDeque<Entry>,
     /// Size of the events of all entries, in bytes of JSON.
     bytes: usize,
+    /// Number of deliveries that were recorded, with repetitions.
+    recorded: u64,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,7 @@ impl DeliveryLog {
     pub fn record(&self, delivery: Delivery, event: &Arc<Value>) {
         let mut entries = self.lock();
         entries.remove(&delivery.id);
+        entries.recorded += 1;
         let size = json_size(event.as_ref());
         entries.bytes += size;
         let entry = Entry {
@@ -57,6 +60,12 @@ impl DeliveryLog {
         let gone: Vec<Entry> = list.drain(..surplus).collect();
         entries.bytes -= gone.iter().map(Entry::size).sum::<usize>();
         entries.fit();
+    }
+
+    /// Number of deliveries that were recorded since the process started. It changes whenever a
+    /// list of the deliveries would change.
+    pub fn recorded(&self) -> u64 {
+        self.lock().recorded
     }
 
     /// The deliveries, newest first.
@@ -165,6 +174,7 @@ mod tests {
         let all = log.newest_first();
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].state, DeliveryState::Started);
+        assert_eq!(log.recorded(), 2);
     }
 
     #[test]

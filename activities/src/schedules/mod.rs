@@ -6,6 +6,7 @@ mod apply;
 mod backfill;
 mod client;
 pub(crate) mod due_runs;
+mod event_runs;
 mod fingerprints;
 mod importable;
 mod in_sync_cache;
@@ -30,6 +31,7 @@ pub use client::{
     Deletion, MATCHING_LIMIT, RequestError, Schedules, WorkflowList, missing_namespace,
 };
 pub use due_runs::ServerClock;
+pub use event_runs::{EVENT_RUNS, EventRun, event_runs};
 pub use fingerprints::Fingerprints;
 pub use importable::ImportableSchedule;
 pub use in_sync_cache::InSyncCache;

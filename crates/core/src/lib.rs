@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod definition;
+pub mod event_types;
 pub mod field;
 pub mod plan;
 pub mod record;

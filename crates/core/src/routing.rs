@@ -223,7 +223,7 @@ fn derived_id(key: &EventKey) -> String {
 }
 
 /// The types of the events that a trigger can take; `None` if it can take events of any type.
-fn types(trigger: &Trigger) -> Option<BTreeSet<&str>> {
+pub(crate) fn types(trigger: &Trigger) -> Option<BTreeSet<&str>> {
     if trigger.filters.is_empty() {
         return None;
     }

@@ -11,7 +11,8 @@ use almanac_activities::schedules::view::{
     self, ListedSchedule, ScheduleDetail, ViewContext, ViewFiles,
 };
 use almanac_activities::schedules::{
-    LiveRuns, RateLimiter, RequestError, ScheduleMonitor, Schedules, live_runs, wire,
+    EventRun, LiveRuns, RateLimiter, RequestError, ScheduleMonitor, Schedules, event_runs,
+    live_runs, wire,
 };
 use almanac_activities::timeline::{
     Lane, Timeline, TimelineReader, TimelineRun, Window, recent_runs,
@@ -21,6 +22,7 @@ use almanac_core::record::{
     Delivery, HistoryEntry, Options, OverrideAnswer, OverrideRequest, PassInput, RunAnswer,
     RunKind, RunRequest, Status, SuspendRequest, SyncRequest,
 };
+use almanac_core::routing::Route;
 use almanac_core::snapshot::{Snapshot, file_of};
 use almanac_events::CloudEvent;
 use almanac_times::When;
@@ -199,6 +201,21 @@ impl Backend for Shared {
 
     fn delivery(&self, id: &str) -> Option<(Delivery, Option<Arc<Value>>)> {
         self.events.deliveries().get(id)
+    }
+
+    fn deliveries_recorded(&self) -> u64 {
+        self.events.deliveries().recorded()
+    }
+
+    fn routes(&self, event: &Value) -> Vec<Route> {
+        self.events.routes(event)
+    }
+
+    async fn event_runs(&self, id: &str) -> Result<Vec<EventRun>, BackendError> {
+        let Ok(id) = id.parse::<DefinitionId>() else {
+            return Ok(Vec::new());
+        };
+        Ok(event_runs(&self.requests()?, &self.project, &id).await?)
     }
 
     async fn schedules(&self) -> Result<Vec<ListedSchedule>, BackendError> {

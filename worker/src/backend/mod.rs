@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::router::Arrival;
-use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::{ListedSchedule, ScheduleDetail};
+use almanac_activities::schedules::{EventRun, LiveRuns};
 use almanac_activities::timeline::{Lane, Timeline, TimelineRun, Window};
 use almanac_base::names::{DefinitionId, Project, ScheduleId, WorkerId};
 use almanac_base::size::json_size as size;
@@ -20,6 +20,7 @@ use almanac_core::record::{
     Delivery, HistoryEntry, OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind,
     RunRequest, Status, SuspendRequest, SyncRequest,
 };
+use almanac_core::routing::Route;
 use almanac_core::snapshot::Snapshot;
 use almanac_events::CloudEvent;
 use almanac_times::When;
@@ -123,6 +124,19 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The delivery with this id, and its event if the event is kept.
     fn delivery(&self, id: &str) -> Option<(Delivery, Option<Arc<Value>>)>;
+
+    /// Number of deliveries that were recorded. It changes whenever the deliveries change.
+    fn deliveries_recorded(&self) -> u64;
+
+    /// The triggers that would take an event in the JSON format of `CloudEvents` now, each with the
+    /// run that it would start. Starts nothing.
+    fn routes(&self, event: &Value) -> Vec<Route>;
+
+    /// The last runs of a definition that events started, newest first, a limited number of them.
+    fn event_runs(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<Vec<EventRun>, BackendError>> + Send;
 
     /// The project's schedules with their times, by definition. Describes none of them.
     fn schedules(&self) -> impl Future<Output = Result<Vec<ListedSchedule>, BackendError>> + Send;

@@ -205,20 +205,23 @@ pub(super) async fn one<B: Backend>(
         Upstream
     )
 )]
-pub(super) async fn replay<B: Backend>(
+pub(super) async fn replay_one<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     caller: Extension<Caller>,
     Id(id): Id,
 ) -> Result<Response, Problem> {
     let _turn = service.events.take(&caller)?;
-    let (_, event) = service
-        .backend
-        .delivery(&id)
-        .ok_or_else(|| no_delivery(&id))?;
-    let event = event.ok_or_else(|| {
-        let detail = format!("the event of delivery `{id}` is no longer kept");
-        Problem::new(StatusCode::NOT_FOUND, detail)
-    })?;
+    answer(replay(&service, &id, &caller, None).await?)
+}
+
+/// Handles the event of a delivery again, as a delivery with its own id, or with a new one.
+pub(super) async fn replay<B: Backend>(
+    service: &Service<B>,
+    id: &str,
+    caller: &Caller,
+    own_id: Option<String>,
+) -> Result<Vec<Delivery>, Problem> {
+    let (_, event) = kept_event(&*service.backend, id)?;
     let event = CloudEvent::from_json(Value::clone(&event))
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     tracing::info!(
@@ -226,8 +229,31 @@ pub(super) async fn replay<B: Backend>(
         delivery = id,
         "replay of an event requested"
     );
-    let all = deliver(&service, vec![event], DeliveryVia::Replay, &caller.name).await?;
-    answer(all)
+    let at = Timestamp::now();
+    let arrival = Arrival {
+        delivery: own_id.unwrap_or_else(|| delivery_id(at)),
+        at,
+        via: DeliveryVia::Replay,
+        by: caller.name.clone(),
+        attempt: 1,
+    };
+    Ok(vec![service.backend.deliver(event, arrival).await?])
+}
+
+/// A delivery with its event.
+///
+/// # Errors
+/// A 404, if there is no such delivery, or if its event is no longer kept.
+pub(super) fn kept_event(
+    backend: &impl Backend,
+    id: &str,
+) -> Result<(Delivery, Arc<Value>), Problem> {
+    let (delivery, event) = backend.delivery(id).ok_or_else(|| no_delivery(id))?;
+    let event = event.ok_or_else(|| {
+        let detail = format!("the event of delivery `{id}` is no longer kept");
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    })?;
+    Ok((delivery, event))
 }
 
 /// Reads the events of a request.
@@ -318,7 +344,9 @@ pub(super) fn status(deliveries: &[Delivery]) -> StatusCode {
     }
 }
 
-fn no_delivery(id: &str) -> Problem {
+/// The answer about a delivery that is not known.
+pub(super) fn no_delivery(id: &str) -> Problem {
     let detail = format!("there is no delivery `{id}`, or it is no longer kept");
     Problem::new(StatusCode::NOT_FOUND, detail)
+        .hint("A worker keeps its last deliveries until it ends, and each worker has its own.")
 }

@@ -49,6 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::webhooks::WebhookSecrets;
+use axum::handler::Handler as _;
 use axum::{Extension, Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -259,7 +260,7 @@ fn api<B: Backend>() -> OpenApiRouter<Arc<Service<B>>> {
         .routes(routes!(activity::list))
         .routes(routes!(events::list))
         .routes(routes!(events::one))
-        .routes(routes!(events::replay))
+        .routes(routes!(events::replay_one))
         .routes(routes!(openapi::openapi))
 }
 
@@ -289,17 +290,14 @@ fn behind<B: Backend>(
     let authorize = middleware::from_fn_with_state(authority.clone(), auth::authorize);
     let protect = middleware::from_fn_with_state(authority.clone(), forms::protect);
     let limited = |limit| middleware::from_fn_with_state(limit, limits::body);
-    // The last layer is the first to get a request.
+    // The last layer is the first to get a request. The page `/events` and `POST /events` are one
+    // path, so the fallbacks come after both.
     let guarded = api
         .merge(pages.layer(protect.clone()))
-        .fallback(problem::no_such_page)
-        .method_not_allowed_fallback(problem::no_such_method)
         .layer(limited(BodyLimit::USUAL))
-        .merge(
-            events
-                .method_not_allowed_fallback(problem::no_such_method)
-                .layer(limited(BodyLimit::EVENTS)),
-        )
+        .merge(events.layer(limited(BodyLimit::EVENTS)))
+        .fallback(problem::no_such_page.layer(limited(BodyLimit::USUAL)))
+        .method_not_allowed_fallback(problem::no_such_method.layer(limited(BodyLimit::USUAL)))
         .layer(authorize);
     let mut personal = pages::personal_routes();
     if authority.has_login() {

@@ -36,6 +36,8 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: String,
     more: Map<String, Value>,
+    /// Sentences that say what a person can do, for browsers.
+    hint: Option<&'static str>,
 }
 
 impl Problem {
@@ -45,7 +47,14 @@ impl Problem {
             status,
             detail: detail.into(),
             more: Map::new(),
+            hint: None,
         }
+    }
+
+    /// Adds sentences that say what a person can do, for browsers.
+    pub(super) fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
     }
 
     /// Returns the status of the answer.
@@ -82,7 +91,7 @@ impl IntoResponse for Problem {
         let plain = PlainProblem {
             status: self.status,
             detail: self.detail.clone(),
-            hint: None,
+            hint: self.hint,
             login: None,
         };
         let body = Details {

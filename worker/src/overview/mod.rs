@@ -20,6 +20,7 @@ use almanac_core::snapshot::{LoadStatus, Loaded, Snapshot};
 use jiff::Timestamp;
 
 pub use self::state::{Condition, ConditionError, Conditions, Group};
+use crate::event_words::events_of;
 
 /// A definition with its schedule, or a document that fails.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,6 +133,12 @@ impl Overview {
     /// Description of a row.
     pub fn description(&self, row: &Row) -> Option<&str> {
         self.served(row)?.definition.description.as_deref()
+    }
+
+    /// The events that start a row's definition, as its triggers name them.
+    pub fn events(&self, row: &Row) -> Vec<String> {
+        let served = self.served(row);
+        served.map_or_else(Vec::new, |loaded| events_of(&loaded.definition))
     }
 
     /// Task queue of a row's runs; `None` if no definition states it.
@@ -252,6 +259,10 @@ impl Overview {
         }
         if let (Some(loaded), None) = (served, view) {
             match &loaded.definition.schedule {
+                // Without `enabled: false`, events would start it.
+                None if !loaded.definition.enabled && !loaded.definition.triggers.is_empty() => {
+                    found.insert(Condition::Disabled);
+                }
                 None => found.insert(Condition::OnDemand),
                 Some(_) if self.has_schedules() && !found.contains(Condition::Failed) => {
                     found.insert(Condition::Waiting);

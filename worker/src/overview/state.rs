@@ -38,7 +38,7 @@ pub enum Condition {
     Waiting,
     /// The limited actions of the schedule are used up.
     Finished,
-    /// The definition has no times: it runs only when someone starts it.
+    /// The definition has no times: it runs only when an event or a person starts it.
     OnDemand,
     /// Temporal does not answer, so nothing is known of the schedule.
     Unknown,

@@ -90,6 +90,9 @@ pub(super) fn of_row(overview: &Overview, row: &Row) -> Markup {
             let (glyph, tone, _) = look(shown);
             state(glyph, tone, &format!("Paused by {name}"))
         }
+        (Condition::OnDemand, _) if !overview.events(row).is_empty() => {
+            state(Glyph::Event, Tone::Quiet, "On events")
+        }
         _ => condition(shown),
     }
 }
@@ -142,6 +145,7 @@ pub(super) fn reason(overview: &Overview, row: &Row, times: &Times) -> Option<St
         },
         Condition::Waiting => "the next pass creates it".to_owned(),
         Condition::Finished => "its actions are used up".to_owned(),
+        Condition::OnDemand if !overview.events(row).is_empty() => "events start it".to_owned(),
         Condition::OnDemand => "no times: start it by hand".to_owned(),
         Condition::Unknown => "Temporal does not answer".to_owned(),
         Condition::InSync => return None,

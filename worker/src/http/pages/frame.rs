@@ -37,15 +37,17 @@ pub(super) enum Tab {
     Errors,
     Plan,
     Activity,
+    Events,
 }
 
 impl Tab {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Schedules,
         Self::Timeline,
         Self::Errors,
         Self::Plan,
         Self::Activity,
+        Self::Events,
     ];
 
     const fn path(self) -> &'static str {
@@ -55,6 +57,7 @@ impl Tab {
             Self::Errors => "/errors",
             Self::Plan => "/plan",
             Self::Activity => "/activity",
+            Self::Events => "/events",
         }
     }
 
@@ -65,6 +68,7 @@ impl Tab {
             Self::Errors => "Errors",
             Self::Plan => "Plan",
             Self::Activity => "Activity",
+            Self::Events => "Events",
         }
     }
 }
@@ -240,7 +244,7 @@ impl Frame {
                 .status()
                 .and_then(|status| Some(status.held.as_ref()?.ids.len()))
                 .unwrap_or(0),
-            Tab::Schedules | Tab::Timeline | Tab::Activity => 0,
+            Tab::Schedules | Tab::Timeline | Tab::Activity | Tab::Events => 0,
         };
         html! {
             a href=(tab.path()) aria-current=[is_current.then_some("page")] {

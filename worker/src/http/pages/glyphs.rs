@@ -30,6 +30,7 @@ pub(super) enum Glyph {
     Out,
     Hand,
     File,
+    Event,
 }
 
 impl Glyph {
@@ -58,6 +59,7 @@ impl Glyph {
             Self::Out => "g-out",
             Self::Hand => "g-hand",
             Self::File => "g-file",
+            Self::Event => "g-event",
         }
     }
 }
@@ -139,6 +141,7 @@ pub(super) fn sprite() -> Markup {
                     (circle("7", "4.2", "2.4")) (path("M2.6 12.4a4.4 4.4 0 0 1 8.8 0"))
                 }))
                 (symbol(Glyph::File, path("M3 1.2h5l3 3v8.6H3zM8 1.2v3h3M5.2 7.4h3.6M5.2 9.8h3.6")))
+                (symbol(Glyph::Event, filled("M8.4.8L2.6 8h3.6l-.8 5.2L11.4 6H7.6z")))
                 pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse"
                     patternTransform="rotate(45)" { path.hatch d="M0 0v5" {} }
             }

@@ -7,6 +7,11 @@ pub(super) fn definition(id: &str) -> String {
     format!("/definitions/{}", encode(id))
 }
 
+/// The page of a delivery of an event.
+pub(super) fn delivery(id: &str) -> String {
+    format!("/events/{}", encode(id))
+}
+
 /// The last days and the next ones of a definition on the timeline.
 pub(super) fn timeline_of(id: &str) -> String {
     format!("/timeline?span=week&q={}", encode(id))

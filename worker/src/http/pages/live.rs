@@ -47,6 +47,8 @@ const TICK: Duration = Duration::from_millis(200);
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval between two queries of the reconcile workflow.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// Minimum interval between two notices of deliveries, however many events arrive.
+const EVENTS_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval of comments that keep a connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -59,6 +61,8 @@ pub(super) struct Change {
     many: bool,
     /// A pass ended, or Almanac was suspended or resumed.
     pass: bool,
+    /// Deliveries of events were recorded.
+    events: bool,
 }
 
 impl Change {
@@ -67,6 +71,7 @@ impl Change {
         Self {
             many: true,
             pass: true,
+            events: true,
             ..Self::default()
         }
     }
@@ -202,6 +207,9 @@ async fn observe<B: Backend>(service: Arc<Service<B>>) {
     let mut status = service.status_cache.newest();
     let mut status_at = Instant::now();
     let mut mark = PassMark::default().then(status.as_deref());
+    // Pages that were rendered before this loop began may lack deliveries, so they are told once.
+    let mut recorded = None;
+    let mut events_at = Instant::now();
     loop {
         {
             let live = &service.live;
@@ -226,6 +234,18 @@ async fn observe<B: Backend>(service: Arc<Service<B>>) {
             // This tells open pages of what differs. What could not be computed is tried again.
             let overview = service.overviews.of(&service, status.as_deref(), listing);
             drop(overview.await);
+        }
+        let now_recorded = Some(service.backend.deliveries_recorded());
+        if now_recorded != recorded && Instant::now() >= events_at {
+            recorded = now_recorded;
+            events_at = Instant::now() + EVENTS_INTERVAL;
+            let change = Change {
+                events: true,
+                ..Change::default()
+            };
+            // Nothing that pages share holds deliveries, so nothing is forgotten. No page may be
+            // listening any more.
+            drop(service.live.changes.send(Arc::new(change)));
         }
         sleep(TICK).await;
     }

@@ -18,6 +18,7 @@ mod condition;
 mod definition;
 mod error_badge;
 mod errors;
+mod events;
 mod frame;
 mod glyphs;
 mod links;
@@ -70,6 +71,7 @@ pub(super) fn routes<B: Backend>() -> Router<Arc<Service<B>>> {
         .route("/plan", get(plan::page))
         .route("/activity", get(activity::page))
         .route("/live", get(live::events))
+        .merge(events::routes())
         .merge(actions::routes())
         .layer(middleware::from_fn(compression::compress))
 }

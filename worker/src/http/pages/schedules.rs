@@ -521,7 +521,15 @@ fn labels_and_queue(overview: &Overview, row: &Row) -> Markup {
 
 /// The times in words, and the zone.
 fn when(overview: &Overview, row: &Row, view: Option<&ScheduleView>) -> Markup {
+    let events = overview.events(row);
     let Some(view) = view else {
+        if row.conditions.contains(Condition::OnDemand) && !events.is_empty() {
+            let events = events.join(", ");
+            return html! {
+                span.l1.cut title=(events) { (events) }
+                span.l2 { "no times" }
+            };
+        }
         let words = match overview.served(row) {
             Some(loaded) if loaded.definition.schedule.is_none() => "no times",
             Some(_) => "not created yet",
@@ -541,7 +549,7 @@ fn when(overview: &Overview, row: &Row, view: Option<&ScheduleView>) -> Markup {
             (words)
             @if is_overridden { " " (state(Glyph::Overridden, super::condition::Tone::Violet, "overridden")) }
         }
-        span.l2.cut { (view.timezone) }
+        span.l2.cut { (view.timezone) @if !events.is_empty() { " · and on events" } }
     }
 }
 
@@ -561,7 +569,10 @@ fn next(view: Option<&ScheduleView>, times: &Times) -> Markup {
 }
 
 fn last_run(view: Option<&ScheduleView>, times: &Times) -> Markup {
-    let Some((view, run)) = view.and_then(|view| Some((view, view.last_run.as_ref()?))) else {
+    let Some(view) = view else {
+        return html! { span.l1.faint { "–" } };
+    };
+    let Some(run) = view.last_run.as_ref() else {
         return html! { span.l1.faint { "no runs" } };
     };
     html! {

@@ -3,6 +3,7 @@
 mod activity;
 mod clients;
 mod connection_limits;
+mod event_pages;
 mod events;
 mod form_pages;
 mod heads;
@@ -29,10 +30,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex};
 
 use almanac_activities::router::Arrival;
-use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::{
     ListedSchedule, ListedTimes, PausedBy, ScheduleDetail, ScheduleState, ScheduleView,
 };
+use almanac_activities::schedules::{EventRun, LiveRuns};
 use almanac_activities::timeline::{Gap, GapCause, Lane, RunStatus, Timeline, TimelineRun, Window};
 use almanac_base::names::{Project, Revision, ScheduleId, WorkerId};
 use almanac_core::definition::{Diagnostic, Kind, Labels};
@@ -42,6 +43,7 @@ use almanac_core::record::{
     Report, ReportError, RunAnswer, RunKind, RunRequest, RunState, Status, SuspendRequest,
     SyncRequest, TriggerResult, TriggeredRun, WorkerState,
 };
+use almanac_core::routing::{Route, TriggerIndex};
 use almanac_core::snapshot::{Archived, FailedDocument, Snapshot};
 use almanac_events::CloudEvent;
 use almanac_times::When;
@@ -90,6 +92,8 @@ struct Fake {
     strips: AtomicU64,
     /// The runs that have not ended, of each definition.
     live: Result<LiveRuns, BackendError>,
+    /// The runs that events started, of each definition.
+    event_runs: Result<Vec<EventRun>, BackendError>,
     /// The metrics page, and how often it was made.
     page: String,
     pages: AtomicU64,
@@ -140,6 +144,7 @@ impl Default for Fake {
             timelines: AtomicU64::new(0),
             strips: AtomicU64::new(0),
             live: Ok(LiveRuns::default()),
+            event_runs: Ok(Vec::new()),
             page: "almanac_schedules{state=\"held\"} 0\n".into(),
             pages: AtomicU64::new(0),
             described: AtomicU64::new(0),
@@ -339,6 +344,19 @@ impl Backend for Fake {
         let deliveries = self.deliveries.lock().unwrap();
         let (delivery, event) = deliveries.iter().find(|(one, _)| one.id == id)?;
         Some((delivery.clone(), Some(Arc::clone(event))))
+    }
+
+    fn deliveries_recorded(&self) -> u64 {
+        self.deliveries.lock().unwrap().len() as u64
+    }
+
+    fn routes(&self, event: &Value) -> Vec<Route> {
+        let index = TriggerIndex::of(&self.snapshot);
+        index.routes(self.project(), event, Timestamp::UNIX_EPOCH)
+    }
+
+    async fn event_runs(&self, _id: &str) -> Result<Vec<EventRun>, BackendError> {
+        self.event_runs.clone()
     }
 
     async fn schedules(&self) -> Result<Vec<ListedSchedule>, BackendError> {

@@ -9,12 +9,12 @@ const KEYS = [
   ["p", "pause or unpause the row"],
   ["t", "run the row now"],
   ["o", "override the row"],
-  ["g s, g t, g e, g p, g a", "schedules, timeline, errors, plan, activity"],
+  ["g s, g t, g e, g p, g a, g v", "schedules, timeline, errors, plan, activity, events"],
   ["[, ]", "earlier, later on the timeline"],
   ["Esc", "close"],
   ["?", "these keys"],
 ];
-const PLACES = { s: "/", e: "/errors", p: "/plan", a: "/activity", t: "/timeline" };
+const PLACES = { s: "/", e: "/errors", p: "/plan", a: "/activity", t: "/timeline", v: "/events" };
 /** Time within which the second of two keys has to follow, in milliseconds. */
 const FOLLOWS = 1000;
 

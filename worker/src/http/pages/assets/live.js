@@ -30,6 +30,9 @@ function soon(isWhole) {
 
 /** Returns true if the change concerns what this page shows, beside its frame. */
 function concerns(change) {
+  const others = change.many || change.pass || change.ids.length > 0;
+  // Many events may arrive each second, and only their own pages show them.
+  if (!others) return change.events && document.querySelector("main [data-events]") !== null;
   const about = document.querySelector("main [data-about]")?.dataset.about;
   return about === undefined || change.many || change.ids.includes(about);
 }

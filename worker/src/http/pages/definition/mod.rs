@@ -9,10 +9,12 @@ mod reading;
 mod runs;
 mod source;
 mod steps;
+mod triggers;
 
 use std::sync::Arc;
 
 use almanac_activities::schedules::view::ScheduleDetail;
+use almanac_core::record::Delivery;
 use almanac_core::snapshot::Loaded;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -25,7 +27,7 @@ pub(in crate::http) use self::reading::Readings;
 use super::super::Service;
 use super::super::problem::Problem;
 use super::super::query::{Id, StrictQuery};
-use super::condition::{condition, run_status};
+use super::condition::{of_row, run_status};
 use super::frame::{Frame, Tab};
 use super::glyphs::{Glyph, glyph};
 use super::links;
@@ -40,6 +42,8 @@ struct Subject {
     overview: Arc<Overview>,
     row: Row,
     reading: Arc<Reading>,
+    /// The last deliveries to this process that the definition's triggers took, newest first.
+    deliveries: Vec<Delivery>,
     /// Address of the namespace's page in the Temporal UI.
     temporal_ui: Option<String>,
     may_operate: bool,
@@ -94,6 +98,7 @@ pub(super) async fn page<B: Backend>(
         reading: reading.await?,
         temporal_ui: frame.temporal_ui(),
         may_operate: frame.caller.may_operate(),
+        deliveries: triggers::deliveries(&service, &overview, &row),
         overview,
         row,
         id,
@@ -125,9 +130,10 @@ fn main(subject: &Subject, times: &Times) -> Markup {
             (source::section(subject))
             div { (next_times::section(subject, times)) (steps::section(subject, times)) (versions(subject, times)) }
         }
+        (triggers::section(subject, times))
         (compared::section(subject))
         div.cols.runs {
-            div { (runs::section(subject, times)) (gaps::section(subject, times)) }
+            div { (runs::section(subject, times)) (triggers::runs(subject, times)) (gaps::section(subject, times)) }
             (history(subject, times))
         }
     }
@@ -164,7 +170,7 @@ fn facts(subject: &Subject, times: &Times) -> Markup {
     let labels = overview.labels(&subject.row);
     html! {
         dl.facts {
-            (fact("State", condition(subject.row.conditions.first())))
+            (fact("State", of_row(&subject.overview, &subject.row)))
             @if let Some(detail) = subject.detail() {
                 @let view = &detail.view;
                 @if let Some(next) = view.next_run {

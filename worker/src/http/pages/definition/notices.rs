@@ -120,7 +120,13 @@ fn cause(
         Condition::Disabled => {
             let words = match subject.served() {
                 Some(loaded) if !loaded.definition.enabled => {
-                    "The file has `enabled: false`: the schedule exists and starts nothing.".to_owned()
+                    let definition = &loaded.definition;
+                    let nothing = match (&definition.schedule, definition.triggers.is_empty()) {
+                        (None, _) => "events start nothing",
+                        (Some(_), true) => "the schedule exists and starts nothing",
+                        (Some(_), false) => "the schedule exists, and neither it nor an event starts anything",
+                    };
+                    format!("The file has `enabled: false`: {nothing}.")
                 }
                 _ => format!("Almanac paused the schedule: {}", view?.note),
             };

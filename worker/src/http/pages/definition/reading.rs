@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_activities::schedules::LiveRuns;
 use almanac_activities::schedules::view::ScheduleDetail;
+use almanac_activities::schedules::{EventRun, LiveRuns};
 use almanac_activities::timeline::Lane;
 use almanac_base::names::Revision;
 use almanac_core::record::HistoryEntry;
@@ -33,6 +33,8 @@ pub(super) struct Reading {
     /// The last days of the schedule.
     pub(super) lane: Result<Arc<Option<Lane>>, BackendError>,
     pub(super) live: LiveRuns,
+    /// The last runs that events started. Empty if the definition has no triggers.
+    pub(super) event_runs: Result<Vec<EventRun>, BackendError>,
     pub(super) source: Option<SourceText>,
     /// The errors of the document.
     pub(super) errors: Option<DefinitionView>,
@@ -102,12 +104,20 @@ async fn read<B: Backend>(
             failing.into_iter().next()
         })
     };
+    let event_runs = async {
+        let served = overview.served(row);
+        if served.is_none_or(|loaded| loaded.definition.triggers.is_empty()) {
+            return Ok(Vec::new());
+        }
+        backend.event_runs(id).await
+    };
     // In boxes: together they would take too much of a thread's stack.
-    let (detail, history, lane, live, source, errors) = tokio::join!(
+    let (detail, history, lane, live, event_runs, source, errors) = tokio::join!(
         Box::pin(backend.schedule(id)),
         Box::pin(backend.history(Some(id))),
         Box::pin(service.timelines.lane(backend, id)),
         Box::pin(backend.live_runs(id)),
+        Box::pin(event_runs),
         source,
         errors
     );
@@ -116,6 +126,7 @@ async fn read<B: Backend>(
         history,
         lane,
         live: live.unwrap_or_default(),
+        event_runs,
         source,
         errors: errors?,
     };

@@ -9,6 +9,10 @@ use super::Subject;
 use crate::time_text::precise;
 
 pub(super) fn section(subject: &Subject, times: &Times) -> Markup {
+    // Without a schedule, only events start runs, and these have a section of their own.
+    if subject.detail().is_none() && super::triggers::has_triggers(subject) {
+        return Markup::default();
+    }
     let runs = subject
         .detail()
         .map_or(&[][..], |detail| &detail.recent_runs);

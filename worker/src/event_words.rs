@@ -1,0 +1,263 @@
+//! Words for deliveries of events and for triggers, the same on pages and on the command line.
+
+use almanac_core::definition::Definition;
+use almanac_core::record::{Delivery, DeliveryState, DeliveryVia, TriggerResult};
+use almanac_steps::language::{OnConflict, Template, Trigger, TriggerInput};
+use serde_json::Value;
+
+/// The state of a delivery in words.
+pub(crate) const fn state(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Accepted => "Accepted",
+        DeliveryState::NoMatch => "No match",
+        DeliveryState::Started => "Started",
+        DeliveryState::Refused => "Refused",
+        DeliveryState::Waiting => "Waiting",
+        DeliveryState::Dead => "Dead",
+        DeliveryState::Unknown => "Not known",
+    }
+}
+
+/// The meaning of a delivery's state, and what follows from it.
+pub(crate) const fn meaning(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Accepted => "The event is stored. Its triggers have not been evaluated.",
+        DeliveryState::NoMatch => "No trigger took the event, so no run was started.",
+        DeliveryState::Started => "Every trigger that took the event has a run for it.",
+        DeliveryState::Refused => {
+            "A trigger or the schema of the event's type refuses the event. \
+             The same event would be refused again."
+        }
+        DeliveryState::Waiting => {
+            "A run could not be started. Whoever sent the event sends it again."
+        }
+        DeliveryState::Dead => "The event is not tried again. A person can replay it.",
+        DeliveryState::Unknown => "A newer release wrote this state.",
+    }
+}
+
+/// The way by which an event arrived, in words.
+pub(crate) const fn via(via: DeliveryVia) -> &'static str {
+    match via {
+        DeliveryVia::Http => "HTTP",
+        DeliveryVia::Webhook => "Webhook",
+        DeliveryVia::Nats => "NATS",
+        DeliveryVia::Emit => "Emit",
+        DeliveryVia::Replay => "Replay",
+        DeliveryVia::Unknown => "Not known",
+    }
+}
+
+/// The way by which an event arrived and the name of who delivered it: `Webhook stripe`.
+pub(crate) fn came(delivery: &Delivery) -> String {
+    let way = via(delivery.via);
+    match deliverer(delivery) {
+        None => way.to_owned(),
+        Some(by) => format!("{way} {by}"),
+    }
+}
+
+/// The name of who delivered an event. A caller without a name is called by the way: that is no
+/// name.
+pub(crate) fn deliverer(delivery: &Delivery) -> Option<&str> {
+    let by = Some(delivery.by.as_str());
+    by.filter(|by| !by.is_empty() && *by != DeliveryVia::Http.as_str())
+}
+
+/// The result of a trigger in words that follow its definition.
+pub(crate) const fn result(result: &TriggerResult) -> &'static str {
+    match result {
+        TriggerResult::Started { .. } => "started a run",
+        TriggerResult::Existing { .. } => "has a run already",
+        TriggerResult::Conflict { .. } => "conflict",
+        TriggerResult::Refused { .. } => "refused the event",
+        TriggerResult::Failed { .. } => "could not start a run",
+    }
+}
+
+/// The workflow id and the run id that a result names.
+pub(crate) fn run_of(result: &TriggerResult) -> Option<(&str, &str)> {
+    match result {
+        TriggerResult::Started {
+            workflow_id,
+            run_id,
+        } => Some((workflow_id, run_id)),
+        TriggerResult::Existing { workflow_id } | TriggerResult::Conflict { workflow_id, .. } => {
+            Some((workflow_id, ""))
+        }
+        TriggerResult::Refused { .. } | TriggerResult::Failed { .. } => None,
+    }
+}
+
+/// The effect of an event whose workflow id is taken, in words.
+pub(crate) const fn on_conflict(effect: OnConflict) -> &'static str {
+    match effect {
+        OnConflict::UseExisting => "use_existing: the event starts nothing",
+        OnConflict::Fail => "fail: the event is refused",
+        OnConflict::TerminateExisting => "terminate_existing: the running run is terminated",
+        OnConflict::RetryFailed => "retry_failed: a run that failed is repeated",
+    }
+}
+
+/// The events that start a definition, as its triggers name them, without repetitions. Triggers
+/// that are not enabled take no events.
+pub(crate) fn events_of(definition: &Definition) -> Vec<String> {
+    let triggers = definition.triggers.list.iter();
+    let mut events: Vec<_> = triggers
+        .filter(|one| definition.enabled && one.enabled)
+        .map(event_of)
+        .collect();
+    events.sort();
+    events.dedup();
+    events
+}
+
+/// The type of the events that a trigger takes, or the attributes that an event must have.
+fn event_of(trigger: &Trigger) -> String {
+    let filters: Vec<_> = trigger.filters.iter().map(|one| filter(one)).collect();
+    if filters.is_empty() {
+        "any event".to_owned()
+    } else {
+        filters.join(" or ")
+    }
+}
+
+/// A trigger as people read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TriggerWords {
+    /// The type of the events, or the attributes that an event must have.
+    pub(crate) event: String,
+    /// The condition on the event.
+    pub(crate) when: Option<String>,
+    /// The input of the run.
+    pub(crate) input: String,
+    /// The last part of the run's workflow id.
+    pub(crate) workflow_id: String,
+    /// Effect of an event whose workflow id is taken.
+    pub(crate) on_conflict: &'static str,
+    pub(crate) enabled: bool,
+}
+
+impl TriggerWords {
+    /// The words of a trigger.
+    pub(crate) fn of(trigger: &Trigger) -> Self {
+        Self {
+            event: event_of(trigger),
+            when: trigger.when.as_ref().map(|when| when.text().to_owned()),
+            input: match &trigger.input {
+                TriggerInput::Data => "the event's data".to_owned(),
+                TriggerInput::List { envelope: true } => "a list with the event".to_owned(),
+                TriggerInput::List { envelope: false } => "a list with the event's data".to_owned(),
+                TriggerInput::Made(template) => written(template),
+            },
+            workflow_id: match &trigger.workflow_id {
+                Some(template) => written(template),
+                None => "of the event's source and id".to_owned(),
+            },
+            on_conflict: on_conflict(trigger.on_conflict),
+            enabled: trigger.enabled,
+        }
+    }
+}
+
+/// The attributes that an event must have. A type alone stands for itself.
+fn filter(wanted: &[(String, Template)]) -> String {
+    if let [(name, Template::Literal(Value::String(kind)))] = wanted
+        && name == "type"
+    {
+        return kind.clone();
+    }
+    let parts = wanted.iter();
+    let parts: Vec<_> = parts
+        .map(|(name, wanted)| format!("{name}: {}", written(wanted)))
+        .collect();
+    parts.join(", ")
+}
+
+/// A text as it is, other data as JSON, and expressions in `${ … }`.
+fn written(template: &Template) -> String {
+    match data(template) {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn data(template: &Template) -> Value {
+    match template {
+        Template::Literal(value) => value.clone(),
+        Template::Expression(expression) => format!("${{ {} }}", expression.text()).into(),
+        Template::List(items) => items.iter().map(data).collect(),
+        Template::Map(entries) => {
+            let entries = entries.iter();
+            entries
+                .map(|(key, value)| (key.clone(), data(value)))
+                .collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use almanac_steps::language::{parse_schedule_on, parse_triggers};
+    use serde_json::json;
+
+    use super::*;
+
+    fn words(triggers: &Value) -> Vec<TriggerWords> {
+        let read = parse_triggers(triggers).unwrap();
+        read.triggers.iter().map(TriggerWords::of).collect()
+    }
+
+    #[test]
+    fn a_trigger_is_shown_as_it_is_written() {
+        let shown = words(&json!([
+            { "event": "com.shop.paid" },
+            {
+                "event": "com.shop.paid",
+                "when": ".data.amount > 9",
+                "input": { "order": "${ .data.id }", "list": [1, "${ .id }"] },
+                "workflow_id": "${ .data.id }",
+                "on_conflict": "terminate_existing",
+                "enabled": false,
+            },
+        ]));
+        assert_eq!(
+            shown,
+            [
+                TriggerWords {
+                    event: "com.shop.paid".to_owned(),
+                    when: None,
+                    input: "the event's data".to_owned(),
+                    workflow_id: "of the event's source and id".to_owned(),
+                    on_conflict: "use_existing: the event starts nothing",
+                    enabled: true,
+                },
+                TriggerWords {
+                    event: "com.shop.paid".to_owned(),
+                    when: Some(".data.amount > 9".to_owned()),
+                    input: r#"{"list":[1,"${ .id }"],"order":"${ .data.id }"}"#.to_owned(),
+                    workflow_id: "${ .data.id }".to_owned(),
+                    on_conflict: "terminate_existing: the running run is terminated",
+                    enabled: false,
+                },
+            ]
+        );
+    }
+
+    #[test]
+    fn the_filters_of_a_schedule_are_shown_with_their_attributes() {
+        let on = json!({
+            "on": { "any": [
+                { "with": { "type": "a" } },
+                { "with": { "source": "${ startswith(\"/shop\") }", "type": "b" } },
+            ] },
+        });
+        let read = parse_schedule_on(&on).unwrap();
+        let shown = TriggerWords::of(&read.triggers[0]);
+        assert_eq!(
+            shown.event,
+            "a or source: ${ startswith(\"/shop\") }, type: b"
+        );
+        assert_eq!(shown.input, "a list with the event's data");
+    }
+}
