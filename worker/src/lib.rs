@@ -32,6 +32,7 @@ pub mod reconcile_client;
 pub mod registry;
 pub mod telemetry;
 mod time_text;
+mod web_address;
 mod wiring;
 mod wording;
 

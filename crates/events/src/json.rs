@@ -8,7 +8,7 @@ use serde_json::Value;
 ///
 /// A value keeps the last of equal keys, and rounds whole numbers of more than 64 bits. Both are
 /// refused: another reader of the same text may have seen another value.
-pub(crate) fn read(body: &[u8]) -> Result<Value, String> {
+pub fn read(body: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(body).map_err(|_| "is not UTF-8".to_owned())?;
     let value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
     match lossy(text) {

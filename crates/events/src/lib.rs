@@ -30,3 +30,4 @@ pub use attributes::{DEPTH_ATTRIBUTE, REQUIRED, TEXTS, is_attribute_name, refuse
 pub use event::{
     CloudEvent, InvalidEvent, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_BYTES, cloud_event,
 };
+pub use json::read as read_json;

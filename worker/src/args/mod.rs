@@ -18,6 +18,7 @@ use clap::{
 use jiff::Timestamp;
 
 mod auth;
+mod events;
 mod exec;
 mod manual_run_args;
 mod moving;
@@ -30,6 +31,10 @@ mod worker;
 pub use self::auth::{
     AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace, Network,
     NetworkError, ProxyRules,
+};
+pub use self::events::{
+    DeadEventsArgs, EventArgs, EventsArgs, EventsCmd, ListEventsArgs, SendEventArgs,
+    URL as EVENTS_URL, WorkerTarget,
 };
 pub use self::exec::ExecArgs;
 pub use self::manual_run_args::{BackfillArgs, Overlap, TriggerArgs};
@@ -101,6 +106,8 @@ pub enum Cmd {
     Next(NextArgs),
     /// Draw the project's schedules on one time axis: their runs, gaps and times to come
     Timeline(TimelineArgs),
+    /// List, show, replay and send events
+    Events(EventsArgs),
     /// Run the steps of a definition in this process, without a server
     Exec(ExecArgs),
     /// Write existing schedules of any owner as definitions
@@ -227,6 +234,15 @@ pub struct StatusArgs {
 pub struct ShowArgs {
     /// The id of the definition
     pub id: String,
+    /// Read the triggers of the definition from this folder, since Temporal does not have them. Give
+    /// it several times, or as a list with commas
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = DEFINITIONS,
+        value_delimiter = ','
+    )]
+    pub dir: Vec<PathBuf>,
     /// The project and the output format.
     #[command(flatten)]
     pub target: Target,

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod destroy;
+mod events;
 mod exec;
 mod generated_docs;
 mod history;
@@ -73,6 +74,7 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Resume(args) => suspension::resume(args).await,
         Cmd::Next(args) => next::run(&args).await,
         Cmd::Timeline(args) => Box::pin(timeline::run(&args)).await,
+        Cmd::Events(args) => events::run(args).await,
         Cmd::Exec(args) => exec::run(&args).await,
         Cmd::Import(args) => import::run(&args).await,
         Cmd::Adopt(args) => adopt::run(args).await,

@@ -1,10 +1,14 @@
 //! `almanac show`: prints one schedule as it is in Temporal.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use almanac_activities::schedules::view::{self, ScheduleDetail, ScheduleState, ScheduleView};
-use almanac_activities::schedules::{LiveVersion, LiveVersions, Run, live_versions};
-use almanac_base::names::{DefinitionId, Revision};
+use almanac_activities::schedules::{
+    EventRun, LiveVersion, LiveVersions, Run, event_runs, live_versions,
+};
+use almanac_base::names::{DefinitionId, Project, Revision};
+use almanac_core::definition::Triggers;
 use almanac_core::record::Override;
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -14,6 +18,8 @@ use super::Remote;
 use super::list::{run_status, run_tone, state, tone};
 use crate::args::ShowArgs;
 use crate::console::{Cell, Column, Page, Table, Tone};
+use crate::event_words::TriggerWords;
+use crate::registry::{ReadDepth, Registry};
 use crate::time_text::{ago, coming_at, in_zone, precise, span_between, utc};
 use crate::wording::{missed_runs, override_end, override_values};
 
@@ -29,12 +35,59 @@ enum Shown {
         #[serde(flatten)]
         detail: Box<ScheduleDetail>,
         live: LiveVersions,
+        #[serde(flatten)]
+        events: Events,
     },
-    /// A definition without a schedule that has runs.
+    /// A definition without a schedule that has runs or triggers.
     Unscheduled {
         definition: DefinitionId,
         live: LiveVersions,
+        #[serde(flatten)]
+        events: Events,
     },
+}
+
+/// The events that start a definition.
+#[derive(Debug, Default, Serialize)]
+struct Events {
+    /// The triggers of the definition's file; `None` if no file was found.
+    triggers: Option<Triggers>,
+    /// `path` or `path:line` of the definition's document.
+    #[serde(skip)]
+    source: String,
+    /// The last runs that events started, newest first.
+    event_runs: Vec<EventRun>,
+}
+
+impl Events {
+    async fn of(
+        remote: &Remote,
+        project: &Project,
+        id: &DefinitionId,
+        args: &ShowArgs,
+    ) -> anyhow::Result<Self> {
+        let event_runs = event_runs(&remote.schedules, project, id)
+            .await
+            .context("list the runs that events started")?;
+        let registry = Registry::new(args.dir.clone(), Duration::ZERO);
+        // Without the files, the schedule is shown nevertheless.
+        let read = registry.reload(ReadDepth::Contents).await;
+        let snapshot = registry.snapshot();
+        let loaded = snapshot.definitions.get(id).filter(|_| read.is_ok());
+        Ok(Self {
+            triggers: loaded.map(|loaded| loaded.definition.triggers.clone()),
+            source: loaded
+                .map(|loaded| loaded.source.clone())
+                .unwrap_or_default(),
+            event_runs,
+        })
+    }
+
+    fn has_triggers(&self) -> bool {
+        self.triggers
+            .as_ref()
+            .is_some_and(|triggers| !triggers.is_empty())
+    }
 }
 
 pub(super) async fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
@@ -49,33 +102,64 @@ pub(super) async fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let live = live_versions(&remote.schedules, project, &id)
         .await
         .context("list the runs that have not ended")?;
-    if detail.is_none() && live.versions.is_empty() {
-        remote.managed_schedule(project, &id, None).await?;
+    let events = Events::of(&remote, project, &id, args).await?;
+    let is_known = events.has_triggers() || !events.event_runs.is_empty();
+    if detail.is_none() && live.versions.is_empty() && !is_known {
+        let hint =
+            "a definition that only events start has no schedule; --dir says where its file is";
+        remote.managed_schedule(project, &id, Some(hint)).await?;
     }
     let shown = match detail {
         Some(detail) => Shown::Scheduled {
             detail: Box::new(detail),
             live,
+            events,
         },
         None => Shown::Unscheduled {
             definition: id,
             live,
+            events,
         },
     };
     super::print(args.target.format, &shown, |shown| match shown {
-        Shown::Scheduled { detail, live } => scheduled(detail, live, Timestamp::now()),
-        Shown::Unscheduled { definition, live } => {
-            let mut page = Page::default();
-            page.toned(Tone::Strong, definition.as_str());
-            page.line("  The definition has no schedule.");
-            versions(live, None, Timestamp::now(), &mut page);
-            page
-        }
+        Shown::Scheduled {
+            detail,
+            live,
+            events,
+        } => scheduled(detail, live, events, Timestamp::now()),
+        Shown::Unscheduled {
+            definition,
+            live,
+            events,
+        } => unscheduled(definition, live, events, Timestamp::now()),
     })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn scheduled(detail: &ScheduleDetail, live: &LiveVersions, now: Timestamp) -> Page {
+fn unscheduled(
+    definition: &DefinitionId,
+    live: &LiveVersions,
+    events: &Events,
+    now: Timestamp,
+) -> Page {
+    let mut page = Page::default();
+    page.toned(Tone::Strong, definition.as_str());
+    page.line(if events.has_triggers() {
+        "  The definition has no schedule: events start it."
+    } else {
+        "  The definition has no schedule."
+    });
+    started_by_events(events, now, &mut page);
+    versions(live, None, now, &mut page);
+    page
+}
+
+fn scheduled(
+    detail: &ScheduleDetail,
+    live: &LiveVersions,
+    events: &Events,
+    now: Timestamp,
+) -> Page {
     let view = &detail.view;
     let mut page = Page::default();
     page.cells([
@@ -87,6 +171,7 @@ fn scheduled(detail: &ScheduleDetail, live: &LiveVersions, now: Timestamp) -> Pa
     page.facts(2, facts(detail, now));
     next_runs(view, now, &mut page);
     recent_runs(&detail.recent_runs, now, &mut page);
+    started_by_events(events, now, &mut page);
     versions(live, detail.revision.as_ref(), now, &mut page);
     if let Some(document) = &detail.document {
         heading("Live values, as a definition", &mut page);
@@ -231,6 +316,62 @@ fn recent_runs(runs: &[Run], now: Timestamp, page: &mut Page) {
                 Some(tone) => Cell::toned(tone, text),
                 None => text.into(),
             },
+            run.workflow_id.clone().into(),
+        ]);
+    }
+    page.table(table);
+}
+
+/// Prints the triggers, and the last runs that events started. Prints no line if there are none.
+fn started_by_events(events: &Events, now: Timestamp, page: &mut Page) {
+    if let Some(triggers) = events.triggers.as_ref().filter(|one| !one.is_empty()) {
+        heading(&format!("Triggers, as in {}", events.source), page);
+        for words in triggers.list.iter().map(TriggerWords::of) {
+            let off = if words.enabled { "" } else { "  (disabled)" };
+            page.cells([
+                "  ".into(),
+                Cell::toned(Tone::Strong, words.event),
+                Cell::toned(Tone::Caution, off),
+            ]);
+            let facts = [
+                ("when", words.when.unwrap_or_else(|| "always".to_owned())),
+                ("input", words.input),
+                ("workflow id", words.workflow_id),
+                ("on conflict", words.on_conflict.to_owned()),
+            ];
+            page.facts(4, facts.map(|(name, value)| (name, value.into())));
+        }
+    }
+    if events.event_runs.is_empty() {
+        return;
+    }
+    heading("Last runs that events started", page);
+    let mut table = Table::new([
+        Column::new("  STARTED"),
+        Column::new("DURATION"),
+        Column::new("STATUS"),
+        Column::shrinking("EVENT", 12),
+        Column::shrinking("SOURCE AND ID", 12),
+        Column::shrinking("WORKFLOW", 20),
+    ]);
+    for run in events.event_runs.iter().take(RUNS_SHOWN) {
+        let status = run.status.as_deref().unwrap_or("started");
+        let text = run_status(status);
+        let event = &run.event.event;
+        let duration = match (run.started, run.ended) {
+            (Some(started), Some(ended)) => precise(started, ended),
+            (Some(started), None) => precise(started, now),
+            _ => "-".to_owned(),
+        };
+        table.row([
+            format!("  {}", run.started.map_or_else(|| "-".to_owned(), utc)).into(),
+            duration.into(),
+            match run_tone(status) {
+                Some(tone) => Cell::toned(tone, text),
+                None => text.into(),
+            },
+            event.kind.clone().into(),
+            format!("{} {}", event.source, event.id).into(),
             run.workflow_id.clone().into(),
         ]);
     }

@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use almanac_activities::schedules::Missed;
 use almanac_activities::schedules::view::PausedBy;
+use almanac_core::definition::{ParseContext, Parsed, parse_file};
 use almanac_core::field::Field;
+use almanac_core::record::{EventKey, EventOrigin};
 
 use super::super::list::tests::{in_states, view};
 use super::*;
@@ -113,7 +115,12 @@ fn shown(detail: &ScheduleDetail, colors: bool, width: usize) -> String {
         truncated: true,
     };
     let width = Some(width);
-    let page = scheduled(detail, &live, at("2026-03-02T12:00:00Z"));
+    let page = scheduled(
+        detail,
+        &live,
+        &Events::default(),
+        at("2026-03-02T12:00:00Z"),
+    );
     page.rendered(Medium { colors, width })
         .replace('\u{1b}', "ESC")
 }
@@ -230,4 +237,54 @@ fn an_unmanaged_schedule_is_shown_as_such() {
         "{text}"
     );
     assert!(!text.contains("Live values"), "{text}");
+}
+
+#[test]
+fn a_definition_without_a_schedule_shows_the_events_that_start_it() {
+    let text = "id: capture\ntriggers: [{ event: com.shop.paid, when: .data.amount > 9 }]\ndo: [a: { wait: PT1S }]\n";
+    let context = ParseContext {
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let mut parsed = parse_file("capture.yaml", text.as_bytes(), &context);
+    let Ok(Parsed::Definition(definition)) = parsed.remove(0).result else {
+        panic!("no definition");
+    };
+    let run = EventRun {
+        workflow_id: "shop/capture/1".to_owned(),
+        run_id: String::new(),
+        status: Some("failed".to_owned()),
+        started: Some(at("2026-03-02T11:57:00Z")),
+        ended: Some(at("2026-03-02T11:57:02Z")),
+        event: EventOrigin {
+            event: EventKey {
+                kind: "com.shop.paid".to_owned(),
+                source: "/shop\u{202e}".to_owned(),
+                id: "7\n".to_owned(),
+            },
+            ..EventOrigin::default()
+        },
+    };
+    let events = Events {
+        triggers: Some(definition.triggers.clone()),
+        source: "capture.yaml:1".to_owned(),
+        event_runs: vec![run],
+    };
+    let live = LiveVersions::default();
+    let page = unscheduled(&definition.id, &live, &events, at("2026-03-02T12:00:00Z"));
+    let (colors, width) = (false, Some(120));
+    insta::assert_snapshot!(page.rendered(Medium { colors, width }), @r#"
+    capture
+      The definition has no schedule: events start it.
+
+    Triggers, as in capture.yaml:1
+      com.shop.paid
+        when         .data.amount > 9
+        input        the event's data
+        workflow id  of the event's source and id
+        on conflict  use_existing: the event starts nothing
+
+    Last runs that events started
+      STARTED               DURATION  STATUS  EVENT          SOURCE AND ID      WORKFLOW
+      2026-03-02 11:57:00Z  2s        failed  com.shop.paid  /shop\u{202e} 7\n  shop/capture/1
+    "#);
 }

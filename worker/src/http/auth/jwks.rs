@@ -5,7 +5,6 @@
 //! most once in a given time, whatever clients send. After a fetch that fails, the keys
 //! stay.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::keys::KeySet;
 use super::reloading_file::reloaded;
 use super::{AuthError, UnusableAuthority};
+use crate::web_address::is_loopback;
 
 /// Interval between two fetches that no token causes.
 const REFRESH: Duration = Duration::from_mins(15);
@@ -145,13 +145,4 @@ impl Jwks {
         }
         Ok(body)
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost"
-        || address
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
