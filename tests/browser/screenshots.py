@@ -31,12 +31,13 @@ def main(folder: Path, names: list[str]) -> int:
             for drawn in PAGES:
                 if names and drawn.name not in names:
                     continue
-                answer = page.goto(drawn.path)
+                path = drawn.address(worker)
+                answer = page.goto(path)
                 status = answer.status if answer else 0
                 failed += status != 200
                 file = folder / f"{drawn.name}-{look.name}.png"
                 page.screenshot(path=file, full_page=True)
-                print(f"{status} {drawn.path} {file}")
+                print(f"{status} {path} {file}")
             for problem in watch.problems:
                 print(f"{look.name}: {problem}", file=sys.stderr)
         browser.close()

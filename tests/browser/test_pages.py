@@ -19,7 +19,7 @@ def test_nothing_keeps_people_from_using_a_page(
     shop: Worker, open_page: OpenPage, look: Look, read: PageOf
 ) -> None:
     page = open_page(shop, look)
-    visit(page, read.path)
+    visit(page, read.address(shop))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     found = obstacles(page)
     assert not found, "\n".join(found)
@@ -28,7 +28,7 @@ def test_nothing_keeps_people_from_using_a_page(
 @every_page
 def test_a_page_is_not_wider_than_a_phone(shop: Worker, open_page: OpenPage, read: PageOf) -> None:
     page = open_page(shop, PHONE)
-    visit(page, read.path)
+    visit(page, read.address(shop))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     beyond, elements = width_beyond(page)
     assert beyond <= 0, "\n".join([f"{beyond} pixels too wide:", *elements])
@@ -39,6 +39,6 @@ def test_a_page_can_be_read_without_javascript(
     shop: Worker, open_page: OpenPage, read: PageOf
 ) -> None:
     page = open_page(shop, PLAIN)
-    visit(page, read.path)
+    visit(page, read.address(shop))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_role("navigation").first).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +14,14 @@ from .waiting import NotYet, until
 FILES = Path(__file__).parents[1] / "demonstration"
 NAME = "shop"
 
+#: Headers of a request with an event.
+EVENT = {"content-type": "application/cloudevents+json"}
+
 #: Definitions of the demonstration whose state does not change while tests read it.
 BROKEN = "loyalty-expiry"
 STALE = "settle-cards"
 RUNNING = "pipeline"
+EVENTS = "capture-payment"
 LONG = (
     "a-definition-with-a-very-long-name-that-no-column-can-hold-and-that-must-not-make-the-page-"
     "wider-than-the-window-on-any-phone"
@@ -57,6 +62,7 @@ def demonstrate(server: Server, folder: Path) -> tuple[Project, Worker]:
     shutil.rmtree(project.definitions / "legacy")
     worker.sync()
     until("the states of the demonstration", lambda: _is_complete(worker))
+    _send_events(worker)
     return project, worker
 
 
@@ -67,6 +73,25 @@ def _is_complete(worker: Worker) -> bool:
     if others:
         raise NotYet(f"other states: {others}")
     return True
+
+
+def _send_events(worker: Worker) -> None:
+    """Sends an event for each state of a delivery that a worker gives at once."""
+    authorized = "com.shop.payment.authorized"
+    for number, (kind, source, data) in enumerate(
+        (
+            (authorized, "/shop/checkout", {"order": "A-1041", "amount": 59.9}),
+            ("com.shop.cart.abandoned", "/shop/web", {"cart": 7731}),
+            (authorized, "/shop/checkout", {"order": "A-1042", "amount": 12}),
+            (authorized, "/shop/pos/berlin-mitte", {"order": "B-7", "amount": -3}),
+            (f"{LONG}.{LONG}", f"/{LONG}/{LONG}", {"note": LONG * 8}),
+            ("com.shop.refund.paid", "/shop/support", {"order": "A-0988", "amount": 18.5}),
+        )
+    ):
+        event = {"specversion": "1.0", "id": f"evt-{number:04}", "source": source, "type": kind}
+        body = json.dumps(event | {"time": "2026-03-02T09:30:00Z", "data": data}).encode()
+        status, answer = worker.request("POST", "/events", EVENT, body)
+        assert status in (202, 204, 422), f"{status} {answer}"
 
 
 def _stand_in_the_way(project: Project, definition: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .demonstration import BROKEN, LONG, RUNNING, STALE
+from .demonstration import BROKEN, EVENTS, LONG, RUNNING, STALE
+from .projects import Worker
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,15 @@ class PageOf:
     """A page, with a name that can be that of a file."""
 
     name: str
+    #: `{delivery}` stands for the id of the delivery that was refused.
     path: str
+
+    def address(self, worker: Worker) -> str:
+        """Returns the path of the page on a worker."""
+        if "{delivery}" not in self.path:
+            return self.path
+        refused = worker.json("/api/v1/events?state=refused")["deliveries"]
+        return self.path.format(delivery=refused[0]["id"])
 
 
 PAGES = (
@@ -26,9 +35,14 @@ PAGES = (
     PageOf("timeline-week", "/timeline?span=week"),
     PageOf("plan", "/plan"),
     PageOf("activity", "/activity"),
+    PageOf("events", "/events"),
+    PageOf("events-none", "/events?q=nothing-has-this"),
+    PageOf("delivery", "/events/{delivery}"),
+    PageOf("definition-events", f"/definitions/{EVENTS}"),
     PageOf("form-pause", f"/definitions/{RUNNING}/pause"),
     PageOf("form-override", f"/definitions/{RUNNING}/override"),
     PageOf("form-backfill", f"/definitions/{RUNNING}/backfill"),
+    PageOf("form-replay", "/events/{delivery}/replay"),
     PageOf("form-confirm", "/confirm"),
     PageOf("form-suspend", "/suspend"),
 )
