@@ -45,5 +45,6 @@ mod untrusted_text;
 mod unwritable;
 mod watching;
 mod web;
+mod webhooks;
 mod workflow_client;
 mod zones;

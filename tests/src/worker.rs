@@ -254,18 +254,30 @@ impl Worker {
         Ok((answer.status, body))
     }
 
+    /// `POST` of a body with these headers, once, whatever the answer is: status and body.
+    pub async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> anyhow::Result<(u16, String)> {
+        let mut request = self.http.post(self.url(path)).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = answer(request).await?;
+        Ok((answer.status, answer.body))
+    }
+
     /// Sends an event in the structured mode of `CloudEvents`: status and body.
     pub async fn send_event(&self, event: &Value) -> anyhow::Result<(u16, Value)> {
-        let request = self.http.post(self.url("/events"));
-        let request = request
-            .header("content-type", "application/cloudevents+json")
-            .body(event.to_string());
-        let answer = answer(request).await?;
-        let body = match answer.body.as_str() {
+        let headers = [("content-type", "application/cloudevents+json")];
+        let (status, body) = self.post("/events", &headers, &event.to_string()).await?;
+        let body = match body.as_str() {
             "" => Value::Null,
-            body => json(answer.status, body)?,
+            body => json(status, body)?,
         };
-        Ok((answer.status, body))
+        Ok((status, body))
     }
 
     fn request(
