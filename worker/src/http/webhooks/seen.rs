@@ -50,7 +50,9 @@ fn key(slug: &str, id: &str) -> Key {
     // No slug has a line break.
     let parts = [slug, "\n", id];
     let mut digest = Sha256::new();
-    parts.iter().for_each(|part| digest.update(part));
+    for part in parts {
+        digest.update(part);
+    }
     digest.finalize().into()
 }
 
