@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -123,6 +124,8 @@ pub(in crate::http) struct Live {
     open: ConcurrencyLimit,
     /// A task observes the project.
     is_observed: Mutex<bool>,
+    /// Number of recorded deliveries of events of which pages were told last.
+    recorded: AtomicU64,
 }
 
 impl Default for Live {
@@ -131,6 +134,7 @@ impl Default for Live {
             changes: broadcast::channel(BEHIND).0,
             open: ConcurrencyLimit::new("changes", STREAMS, STREAMS_EACH),
             is_observed: Mutex::default(),
+            recorded: AtomicU64::new(0),
         }
     }
 }
@@ -207,8 +211,6 @@ async fn observe<B: Backend>(service: Arc<Service<B>>) {
     let mut status = service.status_cache.newest();
     let mut status_at = Instant::now();
     let mut mark = PassMark::default().then(status.as_deref());
-    // Pages that were rendered before this loop began may lack deliveries, so they are told once.
-    let mut recorded = None;
     let mut events_at = Instant::now();
     loop {
         {
@@ -235,9 +237,12 @@ async fn observe<B: Backend>(service: Arc<Service<B>>) {
             let overview = service.overviews.of(&service, status.as_deref(), listing);
             drop(overview.await);
         }
-        let now_recorded = Some(service.backend.deliveries_recorded());
-        if now_recorded != recorded && Instant::now() >= events_at {
-            recorded = now_recorded;
+        // The number outlives this loop: a page that was rendered before the loop began is told
+        // of later deliveries.
+        let recorded = service.backend.deliveries_recorded();
+        if service.live.recorded.load(Ordering::Relaxed) != recorded && Instant::now() >= events_at
+        {
+            service.live.recorded.store(recorded, Ordering::Relaxed);
             events_at = Instant::now() + EVENTS_INTERVAL;
             let change = Change {
                 events: true,

@@ -75,7 +75,10 @@ async fn what_is_described_is_served_and_nothing_else() {
             let is_page = (method, path.as_str()) == ("get", "/events");
             let is_described = item.get(method).is_some() || is_page;
             assert_eq!(is_served, is_described, "{method} {path}");
-            assert!(!answer.body.contains("here\""), "{method} {path}");
+            assert!(
+                is_page || !answer.body.contains("here\""),
+                "{method} {path}"
+            );
         }
     }
     // Whatever else is routed would have to be said past `routes!`.

@@ -60,7 +60,12 @@ fn every_key_of_the_language_is_in_a_scenario() {
             &mut used,
         );
     }
-    let known = SHAPES.iter().flat_map(|(shape, _)| {
+    // Keys that start runs are tested with definitions.
+    let of_triggers = ["trigger", "start_events", "start_filter"];
+    let shapes = SHAPES
+        .iter()
+        .filter(|(_, name)| !of_triggers.contains(name));
+    let known = shapes.flat_map(|(shape, _)| {
         let refused = shape.refused.iter().map(|(key, _)| *key);
         shape.keys.iter().copied().chain(refused)
     });
