@@ -162,6 +162,8 @@ async fn the_command_line_and_the_api_give_one_answer(on: Scheduler) -> anyhow::
             "drift",
             "live",
             "fields",
+            "triggers",
+            "event_runs",
         ] {
             fields.remove(field);
         }

@@ -14,6 +14,7 @@ mod dev;
 mod drift;
 mod due_runs;
 mod events;
+mod events_cli;
 mod fake_worker;
 mod harness;
 mod importing;
