@@ -61,7 +61,12 @@ fn the_example_of_a_mistake_has_one_error_with_its_place() {
     let text = read(&repository().join("examples/mistake/late-fees.yaml"));
     let documents = parse_file("late-fees.yaml", text.as_bytes(), &context());
     let errors = documents[0].result.as_ref().unwrap_err();
-    insta::assert_snapshot!(rendered(errors), @"");
+    insta::assert_snapshot!(rendered(errors), @r#"
+    late-fees.yaml:7:22: `schedule.cron`: day_of_week `FRY` is not a value from 0 to 7
+      7 |   cron: "0 8 * * MON-FRY"
+        |                      ^
+      hint: a day is 0 (Sunday) to 7 (also Sunday), its English name, or at least the first 2 letters of the name
+    "#);
 }
 
 #[test]
