@@ -55,8 +55,8 @@ async fn an_event_is_sent_listed_shown_and_replayed(on: Scheduler) -> anyhow::Re
     let data = project.folder().join("data.json");
     std::fs::write(&data, r#"{"amount": 12, "note": "\u001b[31m\u202e"}"#)?;
     let data = format!("@{}", data.display());
-    let send = ["send", "com.shop.paid", "--source", "/shop", "--id", "7"];
-    let sent = events(&[&send[..], &["--data", &data]].concat())?.success()?;
+    let arguments = ["send", "com.shop.paid", "--source", "/shop", "--id", "7"];
+    let sent = events(&[&arguments[..], &["--data", &data]].concat())?.success()?;
     for text in [
         "com.shop.paid  id 7 of /shop",
         "started  delivery",
@@ -92,7 +92,7 @@ async fn an_event_is_sent_listed_shown_and_replayed(on: Scheduler) -> anyhow::Re
     // Neither a replay nor the same event starts anything twice.
     let replayed = events(&["replay", id])?.success()?;
     assert!(replayed.contains("capture has a run already"), "{replayed}");
-    let again = events(&[&send[..], &["--data", &data]].concat())?.success()?;
+    let again = events(&[&arguments[..], &["--data", &data]].concat())?.success()?;
     assert!(again.contains("capture has a run already"), "{again}");
     assert_eq!(project.temporal().count_workflows(&query).await?, 1);
     let two = events(&["list", "--limit", "2"])?.success()?;

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Response as Described};
@@ -82,8 +82,27 @@ impl utoipa::IntoResponses for EventProblems {
     }
 }
 
+/// A state by which deliveries can be selected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DeliveryStateFilter)]
+pub(super) enum StateFilter {
+    /// The event is stored, and its triggers have not been evaluated.
+    Accepted,
+    /// No trigger took the event.
+    NoMatch,
+    /// Every trigger that took the event has a run for it.
+    Started,
+    /// The event is refused by a trigger or by its schema.
+    Refused,
+    /// A run could not be started. The event is tried again.
+    Waiting,
+    /// The event is not tried again.
+    Dead,
+}
+
 impl Listed for Delivery {
-    type State = DeliveryState;
+    type State = StateFilter;
 
     fn place(&self) -> Vec<u8> {
         // Newest first.
@@ -92,8 +111,16 @@ impl Listed for Delivery {
         place
     }
 
-    fn state(&self) -> DeliveryState {
-        self.state
+    fn state(&self) -> StateFilter {
+        match self.state {
+            // A process records no state of a newer release.
+            DeliveryState::Accepted | DeliveryState::Unknown => StateFilter::Accepted,
+            DeliveryState::NoMatch => StateFilter::NoMatch,
+            DeliveryState::Started => StateFilter::Started,
+            DeliveryState::Refused => StateFilter::Refused,
+            DeliveryState::Waiting => StateFilter::Waiting,
+            DeliveryState::Dead => StateFilter::Dead,
+        }
     }
 
     fn labels(&self) -> &Labels {
@@ -140,13 +167,13 @@ pub(super) async fn receive<B: Backend>(
 /// Lists the last deliveries of events to the process that answers, newest first.
 #[utoipa::path(
     get, path = "/api/v1/events", operation_id = "list_events", tag = "events",
-    params(ListQuery<DeliveryState>),
+    params(ListQuery<StateFilter>),
     responses((status = 200, description = "A page of deliveries", body = DeliveryPage))
 )]
 pub(super) async fn list<B: Backend>(
     State(service): State<Arc<Service<B>>>,
     caller: Extension<Caller>,
-    StrictQuery(query): StrictQuery<ListQuery<DeliveryState>>,
+    StrictQuery(query): StrictQuery<ListQuery<StateFilter>>,
 ) -> Result<Response, Problem> {
     let _turn = service.lists.take(&caller)?;
     let deliveries = service.backend.deliveries();

@@ -140,7 +140,7 @@ async fn ask<B: Backend>(
     request: RunRequest,
 ) -> Result<Response, Problem> {
     let request = RunRequest {
-        request_id: request_id(headers)?,
+        request_id: request_id(headers, kind.name())?,
         id: Some(definition(id)?),
         by: caller.name.clone(),
         ..request

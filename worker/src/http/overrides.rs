@@ -151,7 +151,7 @@ async fn send<B: Backend>(
     request: OverrideRequest,
 ) -> Result<Response, Problem> {
     let request = OverrideRequest {
-        request_id: request_id(headers)?,
+        request_id: request_id(headers, "override")?,
         id: Some(requests::definition(id)?),
         by: caller.name.clone(),
         ..request

@@ -34,13 +34,14 @@ pub(super) struct IdempotencyKey {
     key: Option<String>,
 }
 
-/// Returns the client's name for the request, or a generated name.
-pub(super) fn request_id(headers: &HeaderMap) -> Result<String, Problem> {
+/// Returns the client's name for the request, or a generated name. Requests for different
+/// operations are different requests, also if they have the same key.
+pub(super) fn request_id(headers: &HeaderMap, operation: &str) -> Result<String, Problem> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(format!("http-{:016x}{:016x}", random(), random()));
     };
     match key.to_str() {
-        Ok(key) if (1..=KEY_LIMIT).contains(&key.len()) => Ok(format!("http-{key}")),
+        Ok(key) if (1..=KEY_LIMIT).contains(&key.len()) => Ok(format!("http-{operation}-{key}")),
         _ => Err(bad_request(format!(
             "Idempotency-Key must be 1 to {KEY_LIMIT} visible characters"
         ))),

@@ -122,6 +122,7 @@ async fn deliveries_are_listed_shown_and_replayed() {
         .get(&format!("/api/v1/events?limit=2&page_token={token}"))
         .await;
     assert_eq!(next.json()["deliveries"][0]["state"], "started");
+    assert_eq!(server.get("/api/v1/events?state=foo").await.status, 400);
     let refused = server.get("/api/v1/events?state=refused").await.json();
     assert_eq!(refused["total"], 1);
     assert_eq!(

@@ -36,7 +36,7 @@ async fn a_trigger_answers_its_run() {
     assert_eq!(answer.json()["run_id"], "run");
     let (kind, asked) = server.fake.runs.lock().unwrap()[0].clone();
     assert_eq!((kind, asked.by.as_str()), (RunKind::Trigger, "http"));
-    assert_eq!(asked.request_id, "http-k");
+    assert_eq!(asked.request_id, "http-trigger-k");
     let answer = post(&server, "job-1/trigger", "null", "").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
 }

@@ -43,7 +43,7 @@ async fn a_patch_asks_waits_and_answers_the_schedule() {
     assert_eq!(answer.json()["definition"], "job-1");
     let asked = server.fake.overrides.lock().unwrap()[0].clone();
     assert_eq!((asked.enabled, asked.by.as_str()), (Some(false), "http"));
-    assert_eq!(asked.request_id, "http-k");
+    assert_eq!(asked.request_id, "http-override-k");
     let wait = asked.until.unwrap().duration_since(Timestamp::now());
     assert!((7100..=7200).contains(&wait.as_secs()), "{wait}");
 }
