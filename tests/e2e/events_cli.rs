@@ -125,7 +125,7 @@ async fn an_event_is_sent_listed_shown_and_replayed(on: Scheduler) -> anyhow::Re
         ),
         (&["show", "gone"], "there is no delivery `gone`"),
         (&["replay", "\u{1b}[31m"], "there is no delivery"),
-        (&["list", "--state", "lost"], "'dead'"),
+        (&["list", "--state", "lost"], "waiting, dead"),
         (&["list", "--limit", "0"], "1..=1000"),
     ] {
         let output = events(args)?;

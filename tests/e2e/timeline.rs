@@ -219,26 +219,33 @@ async fn the_command_shows_what_the_api_shows(
     // A window in the past, in which nothing changes any more.
     let from = began - SignedDuration::from_mins(2);
     let to = began + SignedDuration::from_secs(5);
-    let by_api = lanes(worker, &format!("from={from}&to={to}")).await?;
+    let query = format!("from={from}&to={to}");
     let (from, to) = (from.to_string(), to.to_string());
     let args = ["timeline", "--from", &from, "--to", &to];
     let answer = project.almanac_json(&args)?;
-    let by_command = by_definition(&answer)?;
     assert_eq!(answer["total"], 4, "{answer}");
     assert_eq!(answer["truncated"], 0, "{answer}");
-    for (id, lane) in &by_api {
-        for part in [
-            "runs",
-            "gaps",
-            "gaps_from",
-            "gaps_unknown",
-            "typical",
-            "expected",
-            "band",
-        ] {
-            assert_eq!(by_command[id][part], lane[part], "{part} of {id}");
+    // The command lists the schedules itself, and the API a moment before.
+    eventually("the command and the API to agree", || async {
+        let by_api = lanes(worker, &query).await?;
+        let by_command = by_definition(&project.almanac_json(&args)?)?;
+        for (id, lane) in &by_api {
+            for part in [
+                "runs",
+                "gaps",
+                "gaps_from",
+                "gaps_unknown",
+                "typical",
+                "expected",
+                "band",
+            ] {
+                let (one, other) = (&by_command[id][part], &lane[part]);
+                ensure!(one == other, "{part} of {id}: {one} {other}");
+            }
         }
-    }
+        Ok(true)
+    })
+    .await?;
     let drawn = project.almanac(&args)?.success()?;
     for line in drawn.lines() {
         let is_list = line.starts_with("  ") || line.starts_with("nothing here");

@@ -336,6 +336,9 @@ async fn deliver<B: Backend>(
     let delivery = deliveries.first().map(|one| one.id.clone());
     let delivery = delivery.unwrap_or_default();
     let status = events::status(&deliveries);
+    if status == StatusCode::CONFLICT {
+        service.webhooks.seen.forget(slug, &id);
+    }
     let detail = match status {
         StatusCode::ACCEPTED => {
             let answer = Json(WebhookAnswer { delivery });

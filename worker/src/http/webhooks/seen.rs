@@ -44,6 +44,16 @@ impl SeenIds {
         seen.digests.insert(key, digest);
         true
     }
+
+    /// Forgets a delivery whose data are not those of the run with its id: another delivery with
+    /// the id may be the right one.
+    pub(super) fn forget(&self, slug: &str, id: &str) {
+        let key = key(slug, id);
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.digests.remove(&key).is_some() {
+            seen.order.retain(|one| *one != key);
+        }
+    }
 }
 
 fn key(slug: &str, id: &str) -> Key {
