@@ -8,6 +8,8 @@
 
 pub mod blocking;
 pub mod definitions;
+pub mod event_stream;
+mod jitter;
 pub mod manual_runs;
 pub mod metrics;
 mod payload;

@@ -38,6 +38,15 @@ pub enum Metric {
     RegistryInfo,
     /// Number of events received. Labels: `source`, `result`.
     EventsTotal,
+    /// Number of messages in the stream of events that the project's consumer
+    /// has not delivered yet.
+    EventsPending,
+    /// Number of messages that the consumer has delivered and that are not
+    /// acknowledged.
+    EventsAckPending,
+    /// Number of messages that the consumer has delivered more than once and
+    /// that are not acknowledged.
+    EventsRedelivered,
     /// Actions that were due and never started, as the server counts them in
     /// descriptions.
     ScheduleMissed,
@@ -72,7 +81,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::ReconcileTotal,
         Self::ReconcileDuration,
         Self::ReconcileLastSuccess,
@@ -86,6 +95,9 @@ impl Metric {
         Self::ReloadDuration,
         Self::RegistryInfo,
         Self::EventsTotal,
+        Self::EventsPending,
+        Self::EventsAckPending,
+        Self::EventsRedelivered,
         Self::ScheduleMissed,
         Self::ScheduleOverdue,
         Self::LogLinesDropped,
@@ -111,6 +123,9 @@ impl Metric {
             Self::ReloadDuration => "almanac_reload_duration_seconds",
             Self::RegistryInfo => "almanac_registry_info",
             Self::EventsTotal => "almanac_events_total",
+            Self::EventsPending => "almanac_events_pending",
+            Self::EventsAckPending => "almanac_events_ack_pending",
+            Self::EventsRedelivered => "almanac_events_redelivered",
             Self::ScheduleMissed => "almanac_schedule_missed_total",
             Self::ScheduleOverdue => "almanac_schedule_overdue",
             Self::LogLinesDropped => "almanac_log_lines_dropped_total",
@@ -139,6 +154,16 @@ impl Metric {
             Self::ReloadDuration => "Duration of a reload of the registry, in seconds.",
             Self::RegistryInfo => "Revision of the registry, as a label.",
             Self::EventsTotal => "Number of events received.",
+            Self::EventsPending => {
+                "Number of messages in the stream of events that were not delivered yet."
+            }
+            Self::EventsAckPending => {
+                "Number of messages with events that were delivered and not acknowledged."
+            }
+            Self::EventsRedelivered => {
+                "Number of messages with events that were delivered more than once and not \
+                 acknowledged."
+            }
             Self::ScheduleMissed => "Number of actions that were due and never started.",
             Self::ScheduleOverdue => "Number of schedules whose due run has not started.",
             Self::LogLinesDropped => "Number of log lines that could not be written.",
@@ -176,6 +201,9 @@ impl Metric {
             | Self::Definitions
             | Self::RegistryInfo
             | Self::ScheduleOverdue
+            | Self::EventsPending
+            | Self::EventsAckPending
+            | Self::EventsRedelivered
             | Self::BuildInfo => Kind::Gauge,
             Self::ReconcileDuration | Self::ReloadDuration => Kind::Seconds,
         }
@@ -224,6 +252,18 @@ pub fn unauthorized_webhook() {
 pub fn authority_reload(succeeded: bool) {
     let result = if succeeded { "ok" } else { "error" };
     metrics::counter!(Metric::AuthorityReloadTotal.as_str(), "result" => result).increment(1);
+}
+
+/// Sets the numbers of messages of the consumer of events.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub(crate) fn event_consumer(pending: u64, ack_pending: u64, redelivered: u64) {
+    for (metric, value) in [
+        (Metric::EventsPending, pending),
+        (Metric::EventsAckPending, ack_pending),
+        (Metric::EventsRedelivered, redelivered),
+    ] {
+        metrics::gauge!(metric.as_str()).set(value as f64);
+    }
 }
 
 /// Counts the end of one manual run.

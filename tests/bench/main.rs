@@ -3,10 +3,11 @@
 //!
 //! Prints a table of ratios and fails when one is over its limit. The limits
 //! are the project's promises; absolute times are those of the machine.
-//! Arguments choose parts (`memory`, `idle`, `web`, `steps`, `v1`, `chasm`; `edits` is part of the
+//! Arguments choose parts (`memory`, `idle`, `web`, `steps`, `events`, `v1`, `chasm`; `edits` is part of the
 //! last two); none means all.
 //! With `quick`, `steps` does little of everything, to see that it works.
 
+mod events;
 mod idle;
 mod memory;
 mod raw;
@@ -74,6 +75,9 @@ fn main() -> anyhow::Result<()> {
     }
     if is_chosen("steps") {
         runtime.block_on(steps::measure(&mut table, quick))?;
+    }
+    if is_chosen("events") {
+        runtime.block_on(events::measure(&mut table))?;
     }
     for scheduler in [Scheduler::V1, Scheduler::Chasm] {
         if is_chosen(&scheduler.to_string()) {

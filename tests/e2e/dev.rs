@@ -13,21 +13,27 @@ fn repository() -> PathBuf {
 /// `almanac dev` with a store and a port of its own; the dev server's ports
 /// are whatever is free.
 fn dev(folder: &Path, port: u16) -> anyhow::Result<Supervised> {
+    dev_with(folder, port, &[])
+}
+
+/// The same, with more flags.
+fn dev_with(folder: &Path, port: u16, flags: &[String]) -> anyhow::Result<Supervised> {
     let cli = repository().join(".tools/bin/temporal");
     let text = |path: PathBuf| path.display().to_string();
+    let args = [
+        "dev".to_owned(),
+        "--dir".to_owned(),
+        text(repository().join("examples/definitions")),
+        "--db".to_owned(),
+        text(folder.join("state/temporal.db")),
+        "--temporal-cli".to_owned(),
+        text(cli),
+        "--listen".to_owned(),
+        format!("127.0.0.1:{port}"),
+    ];
     Supervised::spawn(
         almanac_binary(),
-        [
-            "dev".to_owned(),
-            "--dir".to_owned(),
-            text(repository().join("examples/definitions")),
-            "--db".to_owned(),
-            text(folder.join("state/temporal.db")),
-            "--temporal-cli".to_owned(),
-            text(cli),
-            "--listen".to_owned(),
-            format!("127.0.0.1:{port}"),
-        ],
+        args.iter().chain(flags),
         &[],
         &folder.join("dev.log"),
     )
@@ -101,6 +107,75 @@ fn the_examples_live_and_ctrl_c_ends_it() {
             Ok(TcpStream::connect(&address).is_err())
         })
         .await
+    });
+}
+
+/// Events go through a NATS server, which keeps its data beside Temporal's and ends with the rest.
+#[test]
+fn a_nats_server_can_be_started_too() {
+    almanac_tests::run(async {
+        let folder = tempfile::tempdir()?;
+        let definitions = folder.path().join("definitions");
+        std::fs::create_dir(&definitions)?;
+        std::fs::write(
+            definitions.join("takes.yaml"),
+            "triggers: [{ event: paid }]\ndo:\n  - a: { set: { got: 1 } }\n",
+        )?;
+        let port = free_port();
+        let server = repository().join(".tools/bin/nats-server");
+        let flags = |server: PathBuf| {
+            let text = |path: &Path| path.display().to_string();
+            let flags = [
+                "--nats".to_owned(),
+                "--nats-server".to_owned(),
+                text(&server),
+            ];
+            [&flags[..], &["--dir".to_owned(), text(&definitions)]].concat()
+        };
+        let mut process = dev_with(folder.path(), port, &flags(server))?;
+        ready(&mut process, folder.path(), port).await?;
+        let http = format!("http://127.0.0.1:{port}");
+        eventually("events to arrive", || async {
+            let text = reqwest::get(format!("{http}/readyz")).await?.text().await?;
+            let readiness: serde_json::Value = serde_json::from_str(&text)?;
+            Ok(readiness["events"]["connected"] == true)
+        })
+        .await?;
+        let event = r#"{"specversion":"1.0","id":"1","source":"/s","type":"paid"}"#;
+        let request = reqwest::Client::new()
+            .post(format!("{http}/events"))
+            .body(event);
+        let request = request.header("content-type", "application/cloudevents+json");
+        let answer = request.send().await?.text().await?;
+        assert!(answer.contains("nats-EVENTS-1"), "{answer}");
+        eventually("the run to start", || async {
+            let text = reqwest::get(format!("{http}/api/v1/events"))
+                .await?
+                .text()
+                .await?;
+            Ok(text.contains(r#""state":"started""#))
+        })
+        .await?;
+        let log = std::fs::read_to_string(folder.path().join("dev.log"))?;
+        let nats = log
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("NATS "));
+        let nats = nats.and_then(|line| line.trim().strip_prefix("nats://"));
+        let nats = nats.context("the address of NATS")?.to_owned();
+        assert!(TcpStream::connect(&nats).is_ok());
+        process.signal("INT")?;
+        assert_eq!(process.wait(SOON)?, 0);
+        assert!(TcpStream::connect(&nats).is_err(), "NATS still runs");
+        assert!(folder.path().join("state/nats").is_dir());
+
+        let mut none = dev_with(folder.path(), port, &flags("/nowhere/nats-server".into()))?;
+        assert_eq!(none.wait(SOON)?, 1);
+        let log = std::fs::read_to_string(folder.path().join("dev.log"))?;
+        assert!(
+            log.contains("no NATS server at /nowhere/nats-server"),
+            "{log}"
+        );
+        Ok(())
     });
 }
 

@@ -15,6 +15,7 @@ mod drift;
 mod due_runs;
 mod events;
 mod events_cli;
+mod events_nats;
 mod fake_worker;
 mod harness;
 mod importing;

@@ -30,9 +30,11 @@
 
 use std::panic::AssertUnwindSafe;
 
+mod certificates;
 mod cli;
 mod definitions;
 mod nats;
+mod nats_secured;
 mod ports;
 mod process;
 mod project;
@@ -47,6 +49,7 @@ pub use cli::{
 };
 pub use definitions::{cron, many, paused_cron, with_schedule};
 pub use nats::{Nats, Stored};
+pub use nats_secured::SecuredNats;
 pub use ports::free_port;
 pub use process::Supervised;
 pub use project::Project;

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use async_nats::jetstream::stream::{Config, DirectGetErrorKind};
-use async_nats::{ConnectOptions, jetstream};
+use async_nats::jetstream::consumer;
+use async_nats::jetstream::stream::{Config, RawMessageErrorKind};
+use async_nats::{ConnectOptions, HeaderMap, jetstream};
 use tempfile::TempDir;
 
 use crate::cli::tool;
+use crate::nats_secured::SecuredNats;
 use crate::ports::free_port;
 use crate::process::Supervised;
 use crate::wait::SOON;
@@ -21,6 +23,7 @@ pub struct Nats {
     port: u16,
     password: Option<String>,
     folder: TempDir,
+    secured: Option<SecuredNats>,
     process: Option<Supervised>,
 }
 
@@ -50,12 +53,26 @@ impl Nats {
         Ok(nats)
     }
 
+    /// Starts one that wants TLS, a client's certificate and the JWT of a user.
+    pub async fn secured() -> anyhow::Result<Self> {
+        let mut nats = Self::away(None)?;
+        nats.secured = Some(SecuredNats::write(nats.folder.path())?);
+        nats.begin().await?;
+        Ok(nats)
+    }
+
+    /// The files of a server that [`Nats::secured`] started.
+    pub fn files(&self) -> anyhow::Result<&SecuredNats> {
+        self.secured.as_ref().context("not secured")
+    }
+
     /// Creates a server that has an address, and does not run yet.
     pub fn away(password: Option<&str>) -> anyhow::Result<Self> {
         Ok(Self {
             port: free_port(),
             password: password.map(str::to_owned),
             folder: tempfile::tempdir()?,
+            secured: None,
             process: None,
         })
     }
@@ -67,6 +84,13 @@ impl Nats {
         let mut args = vec!["-a", "127.0.0.1", "-p", &port, "-js", "-sd", &store];
         if let Some(password) = &self.password {
             args.extend(["--user", USER, "--pass", password]);
+        }
+        let config = self
+            .secured
+            .as_ref()
+            .map(|secured| secured.file("nats.conf"));
+        if let Some(config) = &config {
+            args.extend(["-c", config]);
         }
         let log = self.folder.path().join("nats.log");
         let deadline = Instant::now() + SOON;
@@ -124,23 +148,105 @@ impl Nats {
         let last = stream.get_info().await?.state.last_sequence;
         let mut all = Vec::new();
         for sequence in 1..=last {
-            match stream.direct_get(sequence).await {
+            match stream.get_raw_message(sequence).await {
                 Ok(message) => all.push(Stored {
                     subject: message.subject.to_string(),
                     headers: message.headers,
                     body: message.payload.to_vec(),
                 }),
-                Err(error) if error.kind() == DirectGetErrorKind::NotFound => {}
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
                 Err(error) => return Err(error).context("reading a message"),
             }
         }
         Ok(all)
     }
 
+    /// Publishes a message with these headers, and returns its number in the stream.
+    pub async fn publish(
+        &self,
+        subject: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> anyhow::Result<u64> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, *value);
+        }
+        let context = self.context().await?;
+        let sent = context
+            .publish_with_headers(subject.to_owned(), map, body.to_owned().into())
+            .await?;
+        Ok(sent.await?.sequence)
+    }
+
+    /// Publishes many messages without headers, and waits until all are stored.
+    pub async fn publish_all(
+        &self,
+        subject: &str,
+        bodies: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<()> {
+        let context = self.context().await?;
+        let mut sent = Vec::new();
+        for body in bodies {
+            sent.push(context.publish(subject.to_owned(), body.into()).await?);
+            if sent.len() == 500 {
+                for sent in sent.drain(..) {
+                    sent.await?;
+                }
+            }
+        }
+        for sent in sent {
+            sent.await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a consumer of a stream.
+    pub async fn make_consumer(
+        &self,
+        stream: &str,
+        config: consumer::pull::Config,
+    ) -> anyhow::Result<()> {
+        let stream = self.context().await?.get_stream(stream).await?;
+        stream.create_consumer(config).await?;
+        Ok(())
+    }
+
+    /// State of a consumer.
+    pub async fn consumer(&self, stream: &str, name: &str) -> anyhow::Result<consumer::Info> {
+        let stream = self.context().await?.get_stream(stream).await?;
+        Ok(stream.consumer_info(name).await?)
+    }
+
+    /// Removes a consumer.
+    pub async fn remove_consumer(&self, stream: &str, name: &str) -> anyhow::Result<()> {
+        let stream = self.context().await?.get_stream(stream).await?;
+        stream.delete_consumer(name).await?;
+        Ok(())
+    }
+
+    /// Removes a stream.
+    pub async fn remove_stream(&self, name: &str) -> anyhow::Result<()> {
+        self.context().await?.delete_stream(name).await?;
+        Ok(())
+    }
+
     async fn context(&self) -> anyhow::Result<jetstream::Context> {
-        let options = match &self.password {
-            Some(password) => ConnectOptions::with_user_and_password(USER.into(), password.clone()),
-            None => ConnectOptions::new(),
+        let options = match (&self.password, &self.secured) {
+            (Some(password), _) => {
+                ConnectOptions::with_user_and_password(USER.into(), password.clone())
+            }
+            (None, Some(secured)) => {
+                let _chosen_before = rustls::crypto::ring::default_provider().install_default();
+                ConnectOptions::with_credentials(&secured.credentials()?.0)?
+                    .require_tls(true)
+                    .add_root_certificates(secured.file("ca.pem").into())
+                    .add_client_certificate(
+                        secured.file("client.pem").into(),
+                        secured.file("client.key.pem").into(),
+                    )
+            }
+            (None, None) => ConnectOptions::new(),
         };
         let address = format!("nats://127.0.0.1:{}", self.port);
         Ok(jetstream::new(options.connect(address).await?))

@@ -61,6 +61,12 @@ impl WorkerCommand {
         self
     }
 
+    /// Adds a flag that has no value.
+    pub fn switch(mut self, flag: &str) -> Self {
+        self.args.push(flag.to_owned());
+        self
+    }
+
     /// Reads this folder of definitions instead.
     pub fn dir(self, dir: impl Into<PathBuf>) -> Self {
         let dir = dir.into().display().to_string();

@@ -7,6 +7,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use almanac_activities::event_stream::StreamCondition;
 use almanac_activities::metrics;
 use almanac_core::record::{Status, Suspension};
 use jiff::Timestamp;
@@ -40,6 +41,9 @@ pub struct Readiness {
     pub last_success: Option<Timestamp>,
     /// The last error that no later success has cleared.
     pub last_error: Option<String>,
+    /// State of the connection to the stream of events; `None` without `--nats-url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<StreamCondition>,
 }
 
 /// The process's condition, shared by its parts.
@@ -95,6 +99,7 @@ impl Health {
             started_at: inner.started_at,
             last_success: inner.last_success,
             last_error: inner.own_error.clone().or_else(|| inner.pass_error.clone()),
+            events: None,
         }
     }
 

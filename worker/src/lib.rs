@@ -11,6 +11,7 @@ use crate::args::{Cli, Cmd, DevArgs, RunArgs};
 use crate::connect::Connector;
 use crate::process::Process;
 use crate::process::dev::{self, DevServer};
+use crate::process::dev_nats::{self, DevNats};
 
 pub mod activity_log;
 pub mod args;
@@ -158,6 +159,15 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     let cli = dev::find_cli(args.temporal_cli.as_deref())?;
     let metrics = telemetry::install_metrics()?;
     args.worker.listen = dev::listen_address(args.worker.listen).await?;
+    let mut nats = if args.nats {
+        let program = dev_nats::find_server(args.nats_server.as_deref())?;
+        let nats = DevNats::start(&program, &args.db.with_file_name("nats")).await?;
+        args.worker.steps.nats.nats_url = Some(nats.url().parse());
+        args.worker.nats_stream.nats_create_stream = true;
+        Some(nats)
+    } else {
+        None
+    };
     let parts = wiring::parts(&args.project, &args.worker)?;
     let mut process = Process::new(args.project.clone(), args.worker, metrics, parts).await?;
     console::eprint(&format!(
@@ -169,18 +179,33 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
         // Dropping the future of the start ends the server.
         () = process.stop_signal() => return Ok(ExitCode::SUCCESS),
     };
-    console::print(&dev::welcome(&server, process.address()?, &args.project));
+    let page = dev::welcome(&server, nats.as_ref(), process.address()?, &args.project);
+    console::print(&page);
     process.link_temporal_ui(format!("http://{}", server.ui));
     let connector = Connector::to_dev_server(&server.address.to_string(), process.identity())?;
     let mut lost = None;
     let result = process
         .run(connector, async {
-            let why = server.ended().await;
+            let why = tokio::select! {
+                why = server.ended() => why,
+                why = nats_ended(nats.as_mut()) => why,
+            };
             lost = Some(why.clone());
             why
         })
         .await;
     server.stop().await;
+    if let Some(nats) = nats {
+        nats.stop().await;
+    }
     result?;
     lost.map_or(Ok(ExitCode::SUCCESS), |why| Err(anyhow::anyhow!(why)))
+}
+
+/// Waits for a NATS server to end by itself. Without one, waits for ever.
+async fn nats_ended(nats: Option<&mut DevNats>) -> String {
+    match nats {
+        Some(nats) => nats.ended().await,
+        None => std::future::pending().await,
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
 use almanac_activities::manual_runs::{ManualRunActivities, ManualRunner};
 use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
+use almanac_activities::router::EmittedEvents;
 use almanac_activities::schedules::{RateLimiter, Schedules};
 use almanac_activities::steps::{CallerCheck, StepActivities, StepKeys, Steps};
 use almanac_base::names::Project;
@@ -48,6 +49,10 @@ pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Part
              a host"
         );
     }
+    let events = args.nats_stream.settings(&args.steps.nats)?;
+    if let Some(events) = &events {
+        events.check(project).context("--nats-subject")?;
+    }
     let keys: Result<Vec<_>, _> = args.steps_key.iter().cloned().collect();
     let keys = keys.and_then(|keys| StepKeys::open(project, &keys));
     let keys = keys.context("--steps-key")?;
@@ -56,6 +61,7 @@ pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Part
     Ok(Parts {
         steps,
         keys: keys.clone(),
+        events,
         serve: Box::new(move |listener, shared, stop| {
             Box::pin(http::serve(
                 listener,
@@ -105,8 +111,13 @@ fn specs(
                 let steps = Arc::clone(steps);
                 let keys = keys.cloned();
                 let project = project.clone();
+                let router = Arc::clone(&shared.events);
                 Arc::new(move |client, options| {
                     let schedules = Schedules::new(client.clone(), Arc::clone(&rate_limiter));
+                    let emitted = EmittedEvents::new(
+                        Arc::clone(&router),
+                        Schedules::new(client.clone(), Arc::new(RateLimiter::new(None))),
+                    );
                     let runner = ManualRunner::new(schedules, project.clone());
                     options.register_workflow::<RunDefinition>()?;
                     take_large_updates(options);
@@ -118,8 +129,11 @@ fn specs(
                     let caller_check =
                         CallerCheck::new(client.clone(), project.clone(), keys.clone());
                     let caller_check = Arc::new(caller_check);
-                    options
-                        .register_activities(StepActivities::new(Arc::clone(&steps), caller_check));
+                    options.register_activities(StepActivities::new(
+                        Arc::clone(&steps),
+                        caller_check,
+                        Arc::new(emitted),
+                    ));
                     Ok(())
                 })
             },

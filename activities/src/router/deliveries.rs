@@ -39,9 +39,14 @@ struct Entry {
 }
 
 impl DeliveryLog {
-    /// Adds a delivery with its event, or replaces the delivery with the same id.
+    /// Adds a delivery with its event, or replaces the delivery with the same id. An event that was
+    /// accepted may have been handled before it is recorded as accepted: then nothing changes.
     pub fn record(&self, delivery: Delivery, event: &Arc<Value>) {
         let mut entries = self.lock();
+        let is_known = || entries.all().any(|entry| entry.delivery.id == delivery.id);
+        if delivery.state == DeliveryState::Accepted && is_known() {
+            return;
+        }
         entries.remove(&delivery.id);
         entries.recorded += 1;
         let size = json_size(event.as_ref());
@@ -175,6 +180,16 @@ mod tests {
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].state, DeliveryState::Started);
         assert_eq!(log.recorded(), 2);
+    }
+
+    #[test]
+    fn an_event_that_is_handled_before_it_is_recorded_as_accepted_stays_handled() {
+        let log = DeliveryLog::default();
+        let event = Arc::new(json!({}));
+        log.record(delivery("a", DeliveryState::Started), &event);
+        log.record(delivery("a", DeliveryState::Accepted), &event);
+        assert_eq!(log.newest_first()[0].state, DeliveryState::Started);
+        assert_eq!(log.newest_first().len(), 1);
     }
 
     #[test]

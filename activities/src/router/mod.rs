@@ -4,6 +4,7 @@
 //! trigger does not affect another; the same event, by its source and id, starts nothing twice.
 
 mod deliveries;
+mod emitted;
 mod start;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use deliveries::{DELIVERIES_KEPT, DeliveryLog, EVENT_BYTES_KEPT};
+pub use emitted::EmittedEvents;
 
 use crate::blocking::compute;
 use crate::definitions::DefinitionSource;
@@ -72,6 +74,46 @@ pub struct Routed {
     pub truncated: u32,
 }
 
+impl Arrival {
+    /// The delivery of an event whose triggers had these results.
+    pub fn delivery(self, event: &Value, routed: Routed) -> Delivery {
+        let Routed { runs, truncated } = routed;
+        Delivery {
+            id: self.delivery,
+            at: self.at,
+            via: self.via,
+            by: self.by,
+            event: EventKey::of(event),
+            bytes: json_size(event) as u64,
+            attempt: self.attempt,
+            state: Delivery::state_of(&runs),
+            reason: runs.iter().find_map(reason),
+            runs,
+            truncated,
+        }
+    }
+}
+
+impl Routed {
+    /// The results in the order of their importance. The rest of more than
+    /// [`DELIVERY_RUNS_LIMIT`] are counted.
+    fn of(mut runs: Vec<TriggeredRun>) -> Self {
+        let count = runs.len();
+        // Those that need attention come first, so that they are not among the ones left out.
+        runs.sort_by_key(|run| match run.result {
+            TriggerResult::Failed { .. } => 0,
+            TriggerResult::Refused { .. } | TriggerResult::Conflict { .. } => 1,
+            TriggerResult::Started { .. } | TriggerResult::Existing { .. } => 2,
+        });
+        runs.truncate(DELIVERY_RUNS_LIMIT);
+        let truncated = count - runs.len();
+        Self {
+            runs,
+            truncated: u32::try_from(truncated).unwrap_or(u32::MAX),
+        }
+    }
+}
+
 impl EventRouter {
     /// Creates the router of a project. It signs the steps of the runs with `keys`.
     pub fn new(
@@ -100,23 +142,35 @@ impl EventRouter {
         event: &Arc<Value>,
         arrival: Arrival,
     ) -> Delivery {
-        let routes = self.routes(event);
-        let Routed { runs, truncated } = self.start(schedules, routes).await;
-        let delivery = Delivery {
-            id: arrival.delivery,
-            at: arrival.at,
-            via: arrival.via,
-            by: arrival.by,
-            event: EventKey::of(event),
-            bytes: json_size(event.as_ref()) as u64,
-            attempt: arrival.attempt,
-            state: Delivery::state_of(&runs),
-            reason: runs.iter().find_map(reason),
-            runs,
-            truncated,
-        };
+        let delivery = self.handle(schedules, event, arrival).await;
         self.record(delivery.clone(), event);
         delivery
+    }
+
+    /// Starts the runs of an event in the JSON format of `CloudEvents`. The caller records the
+    /// delivery.
+    pub async fn handle(&self, schedules: &Schedules, event: &Value, arrival: Arrival) -> Delivery {
+        let results = self.start(schedules, self.routes(event)).await;
+        arrival.delivery(event, results)
+    }
+
+    /// Returns the delivery of an event that starts no run: no trigger takes the event, or every
+    /// trigger that takes it refuses it. `None` if a trigger starts a run. The caller records the
+    /// delivery.
+    pub fn settle(&self, event: &Value, arrival: Arrival) -> Option<Delivery> {
+        let routes = self.routes(event);
+        let refusals = routes
+            .iter()
+            .map(|route| Some((route, route.run.as_ref().err()?)));
+        let refusals: Option<Vec<_>> = refusals.collect();
+        let runs = refusals?.into_iter().map(|(route, reason)| TriggeredRun {
+            definition: route.definition.id.clone(),
+            trigger: route.origin.trigger,
+            result: TriggerResult::Refused {
+                reason: delivery_text(reason),
+            },
+        });
+        Some(arrival.delivery(event, Routed::of(runs.collect())))
     }
 
     /// Records a delivery: in the log, in the metrics, and in the list of deliveries.
@@ -170,7 +224,6 @@ impl EventRouter {
 
     /// Starts the runs of these triggers.
     pub async fn start(&self, schedules: &Schedules, routes: Vec<Route>) -> Routed {
-        let count = routes.len();
         let results = routes.into_iter().map(|route| async move {
             let definition = route.definition.id.clone();
             let trigger = route.origin.trigger;
@@ -189,22 +242,11 @@ impl EventRouter {
                 result,
             }
         });
-        let mut runs: Vec<TriggeredRun> = futures::stream::iter(results)
+        let runs = futures::stream::iter(results)
             .buffered(CONCURRENCY)
             .collect()
             .await;
-        // Those that need attention come first, so that they are not among the ones left out.
-        runs.sort_by_key(|run| match run.result {
-            TriggerResult::Failed { .. } => 0,
-            TriggerResult::Refused { .. } | TriggerResult::Conflict { .. } => 1,
-            TriggerResult::Started { .. } | TriggerResult::Existing { .. } => 2,
-        });
-        runs.truncate(DELIVERY_RUNS_LIMIT);
-        let truncated = count - runs.len();
-        Routed {
-            runs,
-            truncated: u32::try_from(truncated).unwrap_or(u32::MAX),
-        }
+        Routed::of(runs)
     }
 
     /// The index of the current definitions.

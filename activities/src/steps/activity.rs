@@ -14,7 +14,7 @@ use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-use super::{CallerCheck, StepError, Steps};
+use super::{CallerCheck, EmitCall, EventReceiver, StepError, Steps};
 
 /// Maximum interval between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -30,14 +30,22 @@ const SHORTEST: Duration = Duration::from_millis(100);
 pub struct StepActivities {
     steps: Arc<Steps>,
     caller_check: Arc<CallerCheck>,
+    /// Receiver of events that are not published.
+    unpublished: Arc<dyn EventReceiver>,
 }
 
 impl StepActivities {
-    /// Creates the activities over `steps`, for these callers.
-    pub fn new(steps: Arc<Steps>, caller_check: Arc<CallerCheck>) -> Self {
+    /// Creates the activities over `steps`, for these callers. `unpublished` receives the events
+    /// that are not published because there is no NATS.
+    pub fn new(
+        steps: Arc<Steps>,
+        caller_check: Arc<CallerCheck>,
+        unpublished: Arc<dyn EventReceiver>,
+    ) -> Self {
         Self {
             steps,
             caller_check,
+            unpublished,
         }
     }
 }
@@ -73,7 +81,7 @@ impl StepActivities {
         while_wanted(&ctx, call).await
     }
 
-    /// Publishes the event of `emit`.
+    /// Publishes the event of `emit`, or starts its runs if there is no NATS.
     #[activity(definition = contracts::Emit)]
     pub async fn emit(
         self: Arc<Self>,
@@ -81,8 +89,21 @@ impl StepActivities {
         event: Value,
     ) -> Result<Value, ActivityError> {
         self.caller(&ctx, false).await?;
-        let published = self.steps.emit(&event, limit(&ctx));
-        while_wanted(&ctx, published).await
+        let emitted = async {
+            if self.steps.emit(&event, limit(&ctx)).await? {
+                return Ok(Value::Null);
+            }
+            let info = ctx.info();
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            let call = EmitCall {
+                delivery: format!("emit-{}-{}", text(&info.workflow_run_id), info.activity_id),
+                by: text(&info.workflow_id),
+                attempt: info.attempt.into(),
+            };
+            self.unpublished.receive(event, call).await?;
+            Ok(Value::Null)
+        };
+        while_wanted(&ctx, Box::pin(emitted)).await
     }
 
     /// Runs the command of `run: shell`.

@@ -45,6 +45,11 @@ impl StepError {
         }
     }
 
+    /// An error of a call that can be made again, and that may then succeed.
+    pub(crate) fn passing(detail: impl Into<String>) -> Self {
+        Self::if_again(true, Standard::Communication, detail)
+    }
+
     /// Removes the secrets that the error's texts may repeat.
     pub(super) fn scrubbed(mut self, scrubber: &Scrubber) -> Self {
         let Fault { title, detail, .. } = self.fault.as_mut();

@@ -21,6 +21,7 @@ mod shell;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -32,7 +33,11 @@ use serde_json::Value;
 pub use activity::StepActivities;
 pub use caller_check::CallerCheck;
 pub use egress::{Allow, AllowError, EgressGuard, HostError, HostPattern, Kind, Refused};
-pub use events::{Events, NatsUrl, NatsUrlError, Subject, SubjectError};
+pub(crate) use events::{BY_HEADER, CONNECTION_TIMEOUT, CredentialsWatch, VIA_HEADER, one_line};
+pub use events::{
+    EmitCall, EventReceiver, Events, NatsConnection, NatsFileError, NatsFiles, NatsUrl,
+    NatsUrlError, StoredAt, Subject, SubjectError,
+};
 pub use failure::StepError;
 pub use keys::{KeyEntry, KeyError, StepKeys};
 pub(crate) use secrets::Source;
@@ -47,7 +52,7 @@ pub struct Steps {
     web: Web,
     secrets: Secrets,
     commands: Commands,
-    events: Option<Events>,
+    events: Option<Arc<Events>>,
     /// `true` if the process is ending.
     leaving: AtomicBool,
 }
@@ -67,7 +72,7 @@ impl Steps {
 
     /// Sets the NATS that events are published to, if there is one.
     #[must_use]
-    pub fn publishing(mut self, events: Option<Events>) -> Self {
+    pub fn publishing(mut self, events: Option<Arc<Events>>) -> Self {
         self.events = events;
         self
     }
@@ -82,19 +87,18 @@ impl Steps {
         self.leaving.load(Ordering::Relaxed)
     }
 
-    /// Returns `true` if events can be published.
-    pub fn publishes(&self) -> bool {
-        self.events.is_some()
+    /// The publisher of events, if there is one.
+    pub fn publisher(&self) -> Option<Arc<Events>> {
+        self.events.clone()
     }
 
-    /// Publishes the event of `emit`.
-    pub async fn emit(&self, event: &Value, within: Duration) -> Result<Value, StepError> {
+    /// Publishes the event of `emit`. Returns `false` if there is no NATS to publish it to.
+    pub async fn emit(&self, event: &Value, within: Duration) -> Result<bool, StepError> {
         let Some(events) = &self.events else {
-            let detail = "the worker has no NATS server to publish events to; hint: --nats-url names a NATS server with JetStream";
-            return Err(StepError::configuration(detail));
+            return Ok(false);
         };
         events.publish(event, within).await?;
-        Ok(Value::Null)
+        Ok(true)
     }
 
     /// Sends the HTTP request of `call: http`.

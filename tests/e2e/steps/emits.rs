@@ -1,7 +1,8 @@
 //! `emit`: events in a stream of a real NATS server.
 
 use almanac_tests::{
-    Nats, Project, Scheduler, Stored, almanac, eventually, on_one_scheduler, temporal_cli,
+    Nats, Project, SOON, Scheduler, Stored, Worker, almanac, eventually, on_one_scheduler,
+    temporal_cli, wait_for,
 };
 use anyhow::Context;
 use prost::Message;
@@ -16,6 +17,9 @@ on_one_scheduler!(
     a_step_that_cannot_publish_fails_with_a_hint,
     an_event_that_nats_never_takes_fails_at_once,
     no_password_of_nats_leaves_the_worker,
+    an_event_starts_runs_without_nats,
+    a_chain_of_events_ends,
+    an_emitted_event_comes_back_from_nats_and_starts_runs,
 );
 
 const EMITS_ALL: &str = r#"
@@ -162,7 +166,7 @@ async fn a_worker_killed_while_it_publishes_loses_and_doubles_no_event(
     Ok(())
 }
 
-/// No stream, no subject, no NATS at all: errors of the configuration, at once.
+/// No stream, no subject: errors of the configuration, at once.
 async fn a_step_that_cannot_publish_fails_with_a_hint(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     let nats = Nats::start().await?;
@@ -181,16 +185,13 @@ async fn a_step_that_cannot_publish_fails_with_a_hint(on: Scheduler) -> anyhow::
         assert_eq!(error["instance"], "/do/0/tell");
         anyhow::Ok(())
     };
-    let worker = project
+    let _worker = project
         .worker()
         .flag("--nats-url", &nats.url())
         .start()
         .await?;
     fails("tell", "nats stream add EVENTS --subjects 'events.>'").await?;
     fails("odd", "`paid in full` is not a NATS subject").await?;
-    drop(worker);
-    let _worker = project.worker().start().await?;
-    fails("tell", "--nats-url").await?;
     assert!(nats.stored("OTHERS").await?.is_empty());
     Ok(())
 }
@@ -302,6 +303,112 @@ async fn no_password_of_nats_leaves_the_worker(on: Scheduler) -> anyhow::Result<
         Ok(stored.await?.len() == 3)
     })
     .await
+}
+
+const TAKES: &str =
+    "id: takes\ntriggers: [{ event: com.example.paid }]\ndo:\n  - a: { set: '${ . }' }\n";
+
+/// The last deliveries of events to a worker, newest first.
+async fn deliveries(worker: &Worker) -> anyhow::Result<Vec<Value>> {
+    let page = worker.json("/api/v1/events?limit=500").await?;
+    Ok(page["deliveries"].as_array().context("deliveries")?.clone())
+}
+
+async fn an_event_starts_runs_without_nats(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("tell.yaml", EMITS_ONE)?;
+    project.write("takes.yaml", TAKES)?;
+    project.write(
+        "odd.yaml",
+        "do:\n  - tell: { emit: { event: { with: { type: nobody.takes.this } } } }\n",
+    )?;
+    let worker = project.worker().start().await?;
+    let id = start(&project, "tell", json!({ "n": 1 })).await?;
+    output(&project, &id).await?;
+    let all = deliveries(&worker).await?;
+    let [delivery] = all.as_slice() else {
+        anyhow::bail!("{all:?}")
+    };
+    assert_eq!(
+        (&delivery["via"], &delivery["by"]),
+        (&json!("emit"), &json!(id)),
+        "{delivery}"
+    );
+    assert_eq!(delivery["runs"][0]["result"], "started", "{delivery}");
+    let taken = delivery["runs"][0]["workflow_id"]
+        .as_str()
+        .context("a run")?;
+    assert_eq!(output(&project, taken).await?, json!({ "n": 1 }));
+    let id = start(&project, "odd", Value::Null).await?;
+    output(&project, &id).await?;
+    assert_eq!(deliveries(&worker).await?[0]["state"], "no_match");
+    Ok(())
+}
+
+/// A definition that takes the event that it emits.
+async fn a_chain_of_events_ends(on: Scheduler) -> anyhow::Result<()> {
+    const LIMIT: usize = 16;
+    let project = Project::new(on).await?;
+    project.write(
+        "chain.yaml",
+        "triggers: [{ event: again }]\ndo:\n  - tell: { emit: { event: { with: { type: again } } } }\n",
+    )?;
+    let worker = project.worker().start().await?;
+    let event = json!({ "specversion": "1.0", "id": "1", "source": "/s", "type": "again" });
+    assert_eq!(worker.send_event(&event).await?.0, 202);
+    eventually("the chain to end", || async {
+        let all = deliveries(&worker).await?;
+        Ok(all.iter().any(|one| one["state"] == "refused"))
+    })
+    .await?;
+    let all = deliveries(&worker).await?;
+    let started = all.iter().filter(|one| one["state"] == "started").count();
+    assert_eq!((all.len(), started), (LIMIT + 1, LIMIT));
+    let reason = all[0]["reason"].as_str().context("a reason")?;
+    assert!(
+        reason.contains("the last of a chain of 16 runs"),
+        "{reason}"
+    );
+    // The last run is not failed by what follows from its event.
+    let query = format!(
+        "WorkflowId STARTS_WITH '{}/chain/' AND ExecutionStatus = 'Completed'",
+        project.name()
+    );
+    eventually("all runs to complete", || async {
+        Ok(project.temporal().workflow_ids(&query).await?.len() == LIMIT)
+    })
+    .await
+}
+
+async fn an_emitted_event_comes_back_from_nats_and_starts_runs(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let nats = Nats::start().await?;
+    nats.stream("EVENTS", "events.>").await?;
+    project.write("tell.yaml", EMITS_ONE)?;
+    project.write("takes.yaml", TAKES)?;
+    let worker = project
+        .worker()
+        .flag("--nats-url", &nats.url())
+        .start()
+        .await?;
+    eventually("events to arrive", || async {
+        let readiness: Value = serde_json::from_str(&worker.get("/readyz").await?.1)?;
+        Ok(readiness["events"]["connected"] == true)
+    })
+    .await?;
+    let id = start(&project, "tell", json!({ "n": 1 })).await?;
+    output(&project, &id).await?;
+    let taken = wait_for("the run that takes the event", SOON, || async {
+        let all = deliveries(&worker).await?;
+        let run = all.first().context("no delivery")?["runs"][0].clone();
+        Ok(run["workflow_id"].as_str().map(str::to_owned))
+    })
+    .await?;
+    assert_eq!(output(&project, &taken).await?, json!({ "n": 1 }));
+    assert_eq!(deliveries(&worker).await?[0]["via"], "nats");
+    Ok(())
 }
 
 /// Without NATS, an event is only shown.

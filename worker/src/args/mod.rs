@@ -22,6 +22,7 @@ mod events;
 mod exec;
 mod manual_run_args;
 mod moving;
+mod nats;
 mod operator;
 mod steps;
 mod values;
@@ -39,6 +40,7 @@ pub use self::events::{
 pub use self::exec::ExecArgs;
 pub use self::manual_run_args::{BackfillArgs, Overlap, TriggerArgs};
 pub use self::moving::{ADOPT_WAIT, AdoptArgs, DestroyArgs, ImportArgs};
+pub use self::nats::{NatsArgs, NatsStreamArgs, NatsUsage};
 pub use self::operator::{
     ClearOverrideArgs, OverrideArgs, PauseArgs, ResumeArgs, Setting, SuspendArgs, UnpauseArgs,
     Which,

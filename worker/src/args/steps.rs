@@ -1,13 +1,15 @@
-//! `--http-allow`, `--secret`, `--shell-allow`, `--shell-env` and `--nats-…`: the flags
-//! for what steps may reach.
+//! `--http-allow`, `--secret`, `--shell-allow` and `--shell-env`: the flags for what steps
+//! may reach, beside those for NATS.
 
 use std::convert::Infallible;
 
 use almanac_activities::steps::{
-    Allow, Commands, EgressGuard, Events, NatsUrl, NatsUrlError, SecretEntry, SecretError, Secrets,
-    ShellEntry, ShellError, ShellVariable, Steps, Subject,
+    Allow, Commands, EgressGuard, SecretEntry, SecretError, Secrets, ShellEntry, ShellError,
+    ShellVariable, Steps,
 };
 use clap::Args;
+
+use super::nats::{NatsArgs, NatsUsage};
 
 /// The flags for what steps may reach.
 #[derive(Debug, Clone, Default, Args)]
@@ -35,13 +37,9 @@ pub struct StepArgs {
     /// a list with commas
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub shell_env: Vec<ShellVariable>,
-    /// Publish the events of steps to a stream of this NATS server: nats:// or tls://,
-    /// with or without credentials
-    #[arg(long, value_name = "URL", value_parser = nats_url)]
-    pub nats_url: Option<Result<NatsUrl, NatsUrlError>>,
-    /// Begin the subject of each event with this; the type of the event follows
-    #[arg(long, value_name = "SUBJECT", default_value_t)]
-    pub nats_subject: Subject,
+    /// The flags for NATS. They are last, because a heading applies to all flags after it.
+    #[command(flatten)]
+    pub nats: NatsArgs,
 }
 
 /// An error in the flags for what steps may reach.
@@ -53,9 +51,9 @@ pub enum StepUsage {
     /// A program cannot be run.
     #[error("--shell-allow: {0}")]
     Shell(#[from] ShellError),
-    /// The URL of the NATS server is not valid.
-    #[error("--nats-url: {0}")]
-    Nats(#[from] NatsUrlError),
+    /// The flags for NATS are not valid.
+    #[error(transparent)]
+    Nats(#[from] NatsUsage),
 }
 
 impl StepArgs {
@@ -66,14 +64,12 @@ impl StepArgs {
     /// A secret, a program or the URL cannot be used: see [`StepUsage`].
     pub fn open(&self) -> Result<Steps, StepUsage> {
         let secrets: Result<Vec<_>, _> = self.secret.iter().cloned().collect();
-        let nats = self.nats_url.clone().transpose()?;
-        let events = nats.map(|url| Events::new(url, self.nats_subject.clone()));
         let steps = Steps::new(
             EgressGuard::new(self.http_allow.clone()),
             Secrets::open(secrets?)?,
             Commands::open(self.shell_allow.clone(), self.shell_env.clone())?,
         );
-        Ok(steps.publishing(events))
+        Ok(steps.publishing(self.nats.publisher()?))
     }
 }
 
@@ -84,15 +80,5 @@ impl StepArgs {
     reason = "the shape that the command line's parser wants"
 )]
 fn secret(text: &str) -> Result<Result<SecretEntry, SecretError>, Infallible> {
-    Ok(text.parse())
-}
-
-/// Parses the URL of a NATS server. An error is part of the value, as in [`secret`]: the
-/// operator may have written a password.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the shape that the command line's parser wants"
-)]
-fn nats_url(text: &str) -> Result<Result<NatsUrl, NatsUrlError>, Infallible> {
     Ok(text.parse())
 }

@@ -11,7 +11,7 @@ use almanac_core::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::{Args, ValueEnum};
 
 use super::values::{at_least_a_second, duration, rate, web_address};
-use super::{AuthArgs, DEFINITIONS, StepArgs, WebhookArgs};
+use super::{AuthArgs, DEFINITIONS, NatsStreamArgs, StepArgs, WebhookArgs};
 use crate::telemetry::LogFormat;
 
 /// The flags of `almanac run`.
@@ -37,6 +37,14 @@ pub struct DevArgs {
     /// Use this Temporal CLI [default: the one on the PATH]
     #[arg(long, value_name = "FILE")]
     pub temporal_cli: Option<PathBuf>,
+    /// Start a NATS server too, with a stream for events, and take events from it
+    ///
+    /// It keeps its data in the folder `nats` beside the file of --db.
+    #[arg(long, conflicts_with = "nats_url")]
+    pub nats: bool,
+    /// Use this NATS server for --nats [default: `nats-server` on the PATH]
+    #[arg(long, value_name = "FILE", requires = "nats")]
+    pub nats_server: Option<PathBuf>,
     /// The flags that `run` and `dev` share.
     #[command(flatten)]
     pub worker: WorkerArgs,
@@ -117,6 +125,9 @@ pub struct WorkerArgs {
     /// The flags for what steps may reach.
     #[command(flatten)]
     pub steps: StepArgs,
+    /// The flags for the stream of events.
+    #[command(flatten)]
+    pub nats_stream: NatsStreamArgs,
 }
 
 impl WorkerArgs {

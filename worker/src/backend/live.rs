@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::event_stream::{EventStream, delivery_id};
 use almanac_activities::manual_runs::Range;
 use almanac_activities::reconcile;
-use almanac_activities::router::{Arrival, EventRouter};
+use almanac_activities::router::{Arrival, EventRouter, Routed};
 use almanac_activities::schedules::view::{
     self, ListedSchedule, ScheduleDetail, ViewContext, ViewFiles,
 };
@@ -14,13 +15,14 @@ use almanac_activities::schedules::{
     EventRun, LiveRuns, RateLimiter, RequestError, ScheduleMonitor, Schedules, event_runs,
     live_runs, wire,
 };
+use almanac_activities::steps::{Events, StoredAt};
 use almanac_activities::timeline::{
     Lane, Timeline, TimelineReader, TimelineRun, Window, recent_runs,
 };
 use almanac_base::names::{DefinitionId, Project, ScheduleId, WorkerId};
 use almanac_core::record::{
-    Delivery, HistoryEntry, Options, OverrideAnswer, OverrideRequest, PassInput, RunAnswer,
-    RunKind, RunRequest, Status, SuspendRequest, SyncRequest,
+    Delivery, DeliveryState, DeliveryVia, HistoryEntry, Options, OverrideAnswer, OverrideRequest,
+    PassInput, RunAnswer, RunKind, RunRequest, Status, SuspendRequest, SyncRequest,
 };
 use almanac_core::routing::Route;
 use almanac_core::snapshot::{Snapshot, file_of};
@@ -40,6 +42,8 @@ use crate::telemetry::MetricsPage;
 
 /// Number of requests to Temporal that an HTTP request makes at a time.
 const CONCURRENCY: usize = 10;
+/// Maximum time to store an event, before its runs are started directly.
+const STORE_LIMIT: Duration = Duration::from_secs(5);
 
 /// State that the parts of the process share.
 #[derive(Debug)]
@@ -60,6 +64,10 @@ pub struct Shared {
     pub timelines: TimelineReader,
     /// Router of events.
     pub events: Arc<EventRouter>,
+    /// The stream of NATS from which events are taken, if there is one.
+    pub stream: Option<Arc<EventStream>>,
+    /// The publisher of events to that stream.
+    pub publisher: Option<Arc<Events>>,
     /// The connections to Temporal, updated whenever the process connects.
     pub(crate) clients: watch::Receiver<Option<Client>>,
 }
@@ -94,7 +102,10 @@ impl Backend for Shared {
     }
 
     fn readiness(&self) -> Readiness {
-        self.health.readiness()
+        Readiness {
+            events: self.stream.as_ref().map(|stream| stream.condition()),
+            ..self.health.readiness()
+        }
     }
 
     fn metrics(&self) -> String {
@@ -190,8 +201,19 @@ impl Backend for Shared {
     }
 
     async fn deliver(&self, event: CloudEvent, arrival: Arrival) -> Result<Delivery, BackendError> {
-        let requests = self.requests()?;
+        if !self.registry.has_been_complete() {
+            let why = "the folders of definitions have not been read completely yet".to_owned();
+            return Err(BackendError::Away(why));
+        }
         let event = Arc::new(event.into_json());
+        if matches!(arrival.via, DeliveryVia::Http | DeliveryVia::Webhook)
+            && let Some(publisher) = &self.publisher
+            && let Some(delivery) = self.store(publisher, &event, &arrival).await
+        {
+            self.events.record(delivery.clone(), &event);
+            return Ok(delivery);
+        }
+        let requests = self.requests()?;
         Ok(self.events.deliver(&requests, &event, arrival).await)
     }
 
@@ -316,6 +338,36 @@ impl Backend for Shared {
 }
 
 impl Shared {
+    /// Stores an event in the stream of events, if it starts a run: then a process takes it from
+    /// there. `None` if the event cannot be stored.
+    async fn store(
+        &self,
+        publisher: &Events,
+        event: &Arc<Value>,
+        arrival: &Arrival,
+    ) -> Option<Delivery> {
+        if let Some(settled) = self.events.settle(event, arrival.clone()) {
+            return Some(settled);
+        }
+        let Arrival { via, by, .. } = arrival;
+        match publisher.store(event, *via, by, STORE_LIMIT).await {
+            Ok(StoredAt { stream, sequence }) => Some(Delivery {
+                // The process that takes the event goes on with this delivery.
+                id: delivery_id(&stream, sequence),
+                state: DeliveryState::Accepted,
+                ..arrival.clone().delivery(event, Routed::default())
+            }),
+            Err(error) => {
+                let reason = error.fault.to_string();
+                tracing::warn!(
+                    reason,
+                    "an event cannot be stored in NATS; starting its runs directly"
+                );
+                None
+            }
+        }
+    }
+
     fn connected(&self) -> Result<Client, BackendError> {
         self.client().ok_or_else(|| {
             let why = self.health.readiness().last_error;

@@ -16,6 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::Instant;
 
+use super::dev_nats::DevNats;
 use crate::console::Page;
 
 /// Ports of Temporal and its UI, if these are free.
@@ -41,7 +42,7 @@ const END_LIMIT: Duration = Duration::from_secs(5);
 /// Runs `"$@"` and ends it when standard input closes: the holder of the other end has
 /// ended then. A shell can do this without the unsafe code that asking the kernel for it
 /// takes.
-const TIED_TO_STDIN: &str = r#"
+pub(super) const TIED_TO_STDIN: &str = r#"
 exec 3<&0
 "$@" 3<&- </dev/null &
 server=$!
@@ -55,16 +56,16 @@ exit "$status"
 
 /// The output of the server.
 #[derive(Debug, Default)]
-struct ServerOutput {
+pub(super) struct ServerOutput {
     /// `true` if the server has printed that it serves.
     serves: bool,
     /// The last lines of standard error, or the first lines from the one that says why
     /// the server ends.
-    complaints: Vec<String>,
+    pub(super) complaints: Vec<String>,
 }
 
 impl ServerOutput {
-    fn complain(&mut self, line: String) {
+    pub(super) fn complain(&mut self, line: String) {
         let begins = |line: &str| LAST_WORDS.iter().any(|word| line.starts_with(word));
         if begins(&line) {
             self.complaints.clear();
@@ -78,9 +79,9 @@ impl ServerOutput {
     }
 }
 
-type SharedOutput = Arc<Mutex<ServerOutput>>;
+pub(super) type SharedOutput = Arc<Mutex<ServerOutput>>;
 
-fn lock(output: &Mutex<ServerOutput>) -> MutexGuard<'_, ServerOutput> {
+pub(super) fn lock(output: &Mutex<ServerOutput>) -> MutexGuard<'_, ServerOutput> {
     output.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -227,12 +228,15 @@ impl DevServer {
 }
 
 /// Reads all output of the server, so that the server never waits for a reader.
-fn listen(output: impl AsyncRead + Unpin + Send + 'static, hear: impl Fn(String) + Send + 'static) {
+pub(super) fn listen(
+    output: impl AsyncRead + Unpin + Send + 'static,
+    hear: impl Fn(String) + Send + 'static,
+) {
     tokio::spawn(async move {
         let mut lines = BufReader::new(output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             if !line.trim().is_empty() {
-                tracing::debug!(line, "output of the temporal dev server");
+                tracing::debug!(line, "output of a dev server");
                 hear(line);
             }
         }
@@ -248,16 +252,20 @@ pub fn find_cli(flag: Option<&Path>) -> anyhow::Result<PathBuf> {
         }
         return Ok(path.to_owned());
     }
+    on_path("temporal").context(
+        "no temporal CLI on the PATH; hint: `make tools` installs one into .tools/bin, and \
+         --temporal-cli names it",
+    )
+}
+
+/// Returns the program with this name on the PATH.
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // An empty or relative entry would also be the current folder.
     std::env::split_paths(&path)
         .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join("temporal"))
+        .map(|folder| folder.join(name))
         .find(|candidate| candidate.is_file())
-        .context(
-            "no temporal CLI on the PATH; hint: `make tools` installs one into .tools/bin, and \
-             --temporal-cli names it",
-        )
 }
 
 /// Returns the address for HTTP: the address of the flag, or any free port in place of the
@@ -272,10 +280,18 @@ pub async fn listen_address(flag: SocketAddr) -> anyhow::Result<SocketAddr> {
 }
 
 /// Returns the page that is printed once all parts are up.
-pub(crate) fn welcome(server: &DevServer, http: SocketAddr, project: &Project) -> Page {
+pub(crate) fn welcome(
+    server: &DevServer,
+    nats: Option<&DevNats>,
+    http: SocketAddr,
+    project: &Project,
+) -> Page {
     let mut page = Page::of_line("");
     page.line(format!("  Temporal UI   http://{}", server.ui));
     page.line(format!("  Almanac       http://{http}"));
+    if let Some(nats) = nats {
+        page.line(format!("  NATS          {}", nats.url()));
+    }
     page.line(format!("  project       {project}"));
     page.line("");
     // The command line finds the usual port by itself.

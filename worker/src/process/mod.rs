@@ -4,13 +4,15 @@
 //! ever, the process connects to Temporal and runs the workers. Only bad usage and a bind
 //! failure end the process by themselves.
 //!
-//! At the end, in this order: readiness ends, the watcher and HTTP stop, the stop is
-//! announced to the reconcile workflow, and the workers drain. Activities are canceled a
+//! At the end, in this order: readiness ends, the watcher, HTTP and the events of NATS stop,
+//! the stop is announced to the reconcile workflow, and the workers drain. Activities are canceled a
 //! little before `--shutdown-timeout`, and a watchdog ends the process at the timeout.
 
 mod announcements;
 mod announcer;
 pub mod dev;
+pub mod dev_nats;
+mod event_intake;
 mod shutdown;
 mod stale_run_eviction;
 mod supervise;
@@ -21,6 +23,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::event_stream::{EventStream, StreamSettings};
 use almanac_activities::router::EventRouter;
 use almanac_activities::steps::{StepKeys, Steps};
 use almanac_activities::timeline::TimelineReader;
@@ -39,6 +42,7 @@ pub use self::workers::{Register, WorkerSpec};
 
 use self::announcements::AnnouncementState;
 use self::announcer::Announcer;
+use self::event_intake::EventIntake;
 pub(crate) use self::shutdown::Signals;
 use self::shutdown::grace;
 use self::supervise::Supervisor;
@@ -63,6 +67,8 @@ pub struct Parts {
     pub steps: Arc<Steps>,
     /// The keys that sign the steps of runs.
     pub keys: Option<StepKeys>,
+    /// The stream from which events are taken, if there is one.
+    pub events: Option<StreamSettings>,
     /// The function that serves HTTP.
     pub serve: Serve,
     /// The function that describes the workers, which are made anew on each connection.
@@ -141,6 +147,7 @@ impl Process {
         let Parts {
             steps,
             keys,
+            events,
             serve,
             specs,
         } = parts;
@@ -157,6 +164,24 @@ impl Process {
         let registry = Registry::new(args.dir.clone(), args.debounce);
         let (clients, connected) = watch::channel(None);
         let announcement_log: Arc<AnnouncementLog> = Arc::default();
+        // In the order in which they end: the parts that take work in, the announcer, the
+        // workers.
+        let (intake, talk, work) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        let router = Arc::new(EventRouter::new(
+            project.clone(),
+            Arc::clone(&registry) as _,
+            keys,
+        ));
+        let stream = events.map(|settings| {
+            let (router, clients) = (Arc::clone(&router), connected.clone());
+            let stream =
+                EventStream::new(project.clone(), settings, router, clients, intake.clone());
+            Arc::new(stream)
+        });
         let shared = Arc::new(Shared {
             project: project.clone(),
             worker: worker.clone(),
@@ -166,20 +191,11 @@ impl Process {
             monitor: Arc::default(),
             temporal_ui: args.temporal_ui_url.clone(),
             timelines: TimelineReader::default(),
-            events: Arc::new(EventRouter::new(
-                project.clone(),
-                Arc::clone(&registry) as _,
-                keys,
-            )),
+            events: router,
+            stream: stream.clone(),
+            publisher: steps.publisher(),
             clients: connected.clone(),
         });
-        // In the order in which they end: the parts that take work in, the announcer, the
-        // workers.
-        let (intake, talk, work) = (
-            CancellationToken::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
         let upkeep = tokio::spawn(metrics.upkeep());
         let http = tokio::spawn(serve(listener, Arc::clone(&shared), intake.clone()));
         let supervisor = Supervisor {
@@ -198,6 +214,14 @@ impl Process {
             project,
             clients: connected,
         };
+        let event_intake = stream.map(|stream| {
+            let intake_of_events = EventIntake {
+                stream,
+                registry: Arc::clone(&registry),
+                grace: grace(args.shutdown_timeout),
+            };
+            tokio::spawn(intake_of_events.run(intake.clone()))
+        });
         let watcher = tokio::spawn(watch_files(registry, args.clone(), intake.clone()));
         let announcer = tokio::spawn(announcer.run(talk.clone()));
         let supervisor = tokio::spawn(supervisor.run(runtime, work.clone()));
@@ -214,6 +238,9 @@ impl Process {
         talk.cancel();
         finished("announcer", announcer).await;
         work.cancel();
+        if let Some(event_intake) = event_intake {
+            finished("events", event_intake).await;
+        }
         finished("supervisor", supervisor).await;
         steps.end_unawaited().await;
         // No command is left, except those of workers that did not end in time.

@@ -26,7 +26,7 @@ mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,8 @@ pub struct Registry {
     pending: Mutex<Option<ReloadSummary>>,
     pending_changed: Notify,
     reloads: AtomicU64,
+    /// `true` once a complete view of the folders has been served.
+    has_been_complete: AtomicBool,
     recent: Mutex<RecentReloads>,
 }
 
@@ -124,6 +126,7 @@ impl Registry {
             pending: Mutex::new(None),
             pending_changed: Notify::new(),
             reloads: AtomicU64::new(0),
+            has_been_complete: AtomicBool::new(false),
             recent: Mutex::default(),
         })
     }
@@ -131,6 +134,12 @@ impl Registry {
     /// The snapshot that is served now. Call this once for each operation.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// Returns `true` once a complete view of the folders has been served. Before that, a
+    /// definition that is not served may exist.
+    pub fn has_been_complete(&self) -> bool {
+        self.has_been_complete.load(Ordering::Acquire)
     }
 
     /// The folders as they were given.
@@ -327,7 +336,11 @@ impl Registry {
             error: None,
             again: 0,
         });
+        let is_complete = snapshot.is_complete();
         self.snapshot.store(Arc::new(snapshot));
+        if is_complete {
+            self.has_been_complete.store(true, Ordering::Release);
+        }
 
         let mut pending = self.pending();
         *pending = Some(match pending.take() {

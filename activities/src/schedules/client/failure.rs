@@ -77,6 +77,11 @@ impl RequestError {
         }
     }
 
+    /// Returns `true` if the server serves no request now, or none of the namespace.
+    pub fn is_about_all(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::NoNamespace(_))
+    }
+
     /// Returns `true` if the state after a write is unknown: the server may
     /// have done it.
     pub fn is_ambiguous(&self) -> bool {

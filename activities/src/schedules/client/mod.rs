@@ -35,6 +35,7 @@ pub use times::MATCHING_LIMIT;
 pub use workflows::WorkflowList;
 
 use super::{ListEntry, RateLimiter, wire};
+use crate::jitter::jittered;
 use crate::steps::StepKeys;
 
 /// Maximum number of entries that the server returns in a page of a list.
@@ -438,13 +439,4 @@ impl Schedules {
             count += 1;
         }
     }
-}
-
-/// A random time between half of `wait` and `wait`, so that many clients do not
-/// retry together.
-fn jittered(wait: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-
-    let random = u32::try_from(RandomState::new().hash_one(0_u8) % 1000).unwrap_or(0);
-    wait / 2 + wait / 2 * random / 1000
 }

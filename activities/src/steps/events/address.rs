@@ -73,6 +73,11 @@ impl NatsUrl {
         &self.servers
     }
 
+    /// Returns `true` if the address has credentials.
+    pub(super) fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     /// Returns connection options with the credentials.
     pub(super) fn options(&self) -> ConnectOptions {
         let options = ConnectOptions::new();

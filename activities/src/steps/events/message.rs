@@ -22,6 +22,8 @@ pub(super) struct Message {
     /// Identity of the event. Two publications with the same identity are stored once.
     pub(super) id: String,
     pub(super) body: Vec<u8>,
+    /// Headers beside those that every message has.
+    pub(super) headers: Vec<(&'static str, String)>,
 }
 
 impl Message {
@@ -54,7 +56,12 @@ impl Message {
         within("the event's `source` with its `id`", id.len(), ID_LIMIT)?;
         let body = serde_json::to_vec(event)
             .map_err(|error| StepError::lasting(Standard::Runtime, error.to_string()))?;
-        Ok(Self { subject, id, body })
+        Ok(Self {
+            subject,
+            id,
+            body,
+            headers: Vec::new(),
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 //! once; no stream is created or changed here.
 
 mod address;
+mod connection;
 mod message;
 mod subject;
 #[cfg(test)]
@@ -14,43 +15,74 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
-use almanac_steps::machine::Standard;
+use almanac_core::record::DeliveryVia;
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{self, ErrorCode, context::PublishError, message::PublishMessage};
-use async_nats::{Client, ConnectError, ConnectErrorKind};
+use async_nats::{AuthError, Client, ConnectError, ConnectErrorKind};
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 pub use address::{NatsUrl, NatsUrlError};
+pub(crate) use connection::{CONNECTION_TIMEOUT, CredentialsWatch};
+pub use connection::{NatsConnection, NatsFileError, NatsFiles};
 pub use subject::{Subject, SubjectError};
 
 use super::StepError;
 use message::{CONTENT, Message};
 
-/// Time limit of a connection, and of an acknowledgement.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Header of a message with the way by which the event arrived at a worker.
+pub(crate) const VIA_HEADER: &str = "Almanac-Via";
+/// Header of a message with the name of the caller or the webhook that delivered the event.
+pub(crate) const BY_HEADER: &str = "Almanac-By";
 
 /// Publisher of events to a NATS cluster.
 pub struct Events {
-    url: NatsUrl,
+    connection: NatsConnection,
     subject: Subject,
     /// The client, made at the first event: a worker starts, and makes other calls, without
     /// NATS.
-    client: Mutex<Option<Client>>,
+    client: Mutex<Option<(Client, CredentialsWatch)>>,
+}
+
+/// The receiver of emitted events of a worker that has no NATS to publish them to.
+pub trait EventReceiver: Send + Sync {
+    /// Handles an event in the JSON format of `CloudEvents`. The same event can be given again.
+    fn receive(&self, event: Value, call: EmitCall) -> BoxFuture<'_, Result<(), StepError>>;
+}
+
+/// The call of a step that emits an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmitCall {
+    /// Id of the delivery, the same for each attempt.
+    pub delivery: String,
+    /// Workflow id of the run that emits the event.
+    pub by: String,
+    /// Number of the attempt, from 1.
+    pub attempt: u64,
+}
+
+/// The place in which a stream stores an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAt {
+    /// Name of the stream.
+    pub stream: String,
+    /// Number of the message in the stream.
+    pub sequence: u64,
 }
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Events({}, {})", self.url, self.subject)
+        write!(f, "Events({}, {})", self.connection.url(), self.subject)
     }
 }
 
 impl Events {
     /// Creates a publisher to that NATS, with `subject` as the start of all subjects.
-    pub fn new(url: NatsUrl, subject: Subject) -> Self {
+    pub fn new(connection: NatsConnection, subject: Subject) -> Self {
         Self {
-            url,
+            connection,
             subject,
             client: Mutex::default(),
         }
@@ -59,27 +91,58 @@ impl Events {
     /// Publishes an event, and waits until the stream has stored it.
     pub(super) async fn publish(&self, event: &Value, within: Duration) -> Result<(), StepError> {
         let message = Message::of(event, &self.subject)?;
-        let work = self.publish_message(message);
-        match tokio::time::timeout(within, work).await {
+        self.publish_within(message, within).await?;
+        Ok(())
+    }
+
+    /// Publishes an event that arrived at this worker, and waits until the stream has stored it.
+    /// The message says how the event arrived.
+    pub async fn store(
+        &self,
+        event: &Value,
+        via: DeliveryVia,
+        by: &str,
+        within: Duration,
+    ) -> Result<StoredAt, StepError> {
+        let mut message = Message::of(event, &self.subject)?;
+        message.headers = vec![
+            (VIA_HEADER, via.as_str().to_owned()),
+            (BY_HEADER, one_line(by)),
+        ];
+        self.publish_within(message, within).await
+    }
+
+    async fn publish_within(
+        &self,
+        message: Message,
+        within: Duration,
+    ) -> Result<StoredAt, StepError> {
+        match tokio::time::timeout(within, self.publish_message(message)).await {
             Ok(done) => done,
-            Err(_elapsed) => Err(away(&self.url, "did not answer in time")),
+            Err(_elapsed) => Err(away(self.connection.url(), "did not answer in time")),
         }
     }
 
-    async fn publish_message(&self, message: Message) -> Result<(), StepError> {
+    async fn publish_message(&self, message: Message) -> Result<StoredAt, StepError> {
         let client = self.connected().await?;
         let mut context = jetstream::new(client.clone());
         context.set_timeout(CONNECTION_TIMEOUT);
-        let publish = PublishMessage::build()
+        let mut publish = PublishMessage::build()
             .message_id(message.id)
             .header("Content-Type", CONTENT)
             .payload(message.body.into());
+        for (name, value) in message.headers {
+            publish = publish.header(name, value.as_str());
+        }
         let stored = async {
             let acknowledged = context.send_publish(message.subject.clone(), publish);
             acknowledged.await?.await
         };
         match stored.await {
-            Ok(_acknowledgement) => Ok(()),
+            Ok(acknowledgement) => Ok(StoredAt {
+                stream: acknowledgement.stream,
+                sequence: acknowledgement.sequence,
+            }),
             Err(error) => {
                 if answer(&error).is_none() {
                     // An event that the client still holds back must not be sent after the
@@ -95,47 +158,45 @@ impl Events {
     /// until it is connected.
     async fn connected(&self) -> Result<Client, StepError> {
         let mut client = self.client.lock().await;
-        if let Some(client) = client.as_ref()
+        if let Some((client, watch)) = client.as_mut()
             && client.connection_state() == State::Connected
+            && !watch.has_changed()
         {
             return Ok(client.clone());
         }
-        let options = self
-            .url
-            .options()
-            .name("almanac")
-            .connection_timeout(CONNECTION_TIMEOUT);
-        let connecting = options.connect(self.url.servers());
-        let made = match tokio::time::timeout(CONNECTION_TIMEOUT, connecting).await {
-            Ok(Ok(made)) => made,
-            Ok(Err(error)) => return Err(away(&self.url, &why(&error))),
-            Err(_elapsed) => return Err(away(&self.url, "did not answer in time")),
-        };
-        Ok(client.insert(made).clone())
+        let watch = self.connection.watch_credentials();
+        match self.connection.connect(|options| options).await {
+            Ok(made) => Ok(client.insert((made, watch)).0.clone()),
+            Err(why) => Err(away(self.connection.url(), &why)),
+        }
     }
 
     fn refused(&self, error: &PublishError, subject: &str) -> StepError {
         let lasting = |detail: String| StepError::configuration(detail);
         match error.kind() {
-            PublishErrorKind::StreamNotFound => {
-                let all = self.subject.all();
-                lasting(format!(
-                    "no JetStream stream at {} stores `{subject}`; hint: create one, for example \
-                     with `nats stream add EVENTS --subjects '{all}'`",
-                    self.url
-                ))
-            }
+            PublishErrorKind::StreamNotFound => lasting(format!(
+                "no JetStream stream at {} stores `{subject}`; {}",
+                self.connection.url(),
+                self.subject.stream_hint()
+            )),
             PublishErrorKind::MaxPayloadExceeded => lasting(format!(
                 "the event is larger than NATS at {} accepts (max_payload)",
-                self.url
+                self.connection.url()
             )),
             // The event may have been stored: the same event again is stored once.
-            PublishErrorKind::TimedOut => away(&self.url, "did not acknowledge the event in time"),
-            PublishErrorKind::BrokenPipe => away(&self.url, "closed the connection"),
-            _ if answer(error).is_some_and(lasts) => {
-                lasting(format!("NATS at {} refused the event: {error}", self.url))
-            }
-            _ => away(&self.url, &format!("did not accept the event: {error}")),
+            PublishErrorKind::TimedOut => away(
+                self.connection.url(),
+                "did not acknowledge the event in time",
+            ),
+            PublishErrorKind::BrokenPipe => away(self.connection.url(), "closed the connection"),
+            _ if answer(error).is_some_and(lasts) => lasting(format!(
+                "NATS at {} refused the event: {error}",
+                self.connection.url()
+            )),
+            _ => away(
+                self.connection.url(),
+                &format!("did not accept the event: {error}"),
+            ),
         }
     }
 }
@@ -159,11 +220,7 @@ fn lasts(answer: &jetstream::Error) -> bool {
 
 /// Error of a NATS that cannot be reached now. The same event again does no harm.
 fn away(url: &NatsUrl, why: &str) -> StepError {
-    StepError::if_again(
-        true,
-        Standard::Communication,
-        format!("NATS at {url} {why}"),
-    )
+    StepError::passing(format!("NATS at {url} {why}"))
 }
 
 fn why(error: &ConnectError) -> String {
@@ -176,14 +233,23 @@ fn why(error: &ConnectError) -> String {
         ConnectErrorKind::Tls => "cannot be reached over TLS",
         _ => "cannot be reached",
     };
-    // Only the system's error is shown, for example a refused connection or certificate,
+    // Only the system's error and that of the credentials file are shown, for example a refused connection or certificate,
     // and never the text that was sent.
     let mut cause = error.source();
     while let Some(one) = cause {
+        if one.is::<AuthError>() {
+            return format!("cannot be used: {one}");
+        }
         if one.is::<std::io::Error>() {
             return format!("{what}: {one}");
         }
         cause = one.source();
     }
     what.to_owned()
+}
+
+/// Returns a text without control characters, as a header has it.
+pub(crate) fn one_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(plain).collect()
 }

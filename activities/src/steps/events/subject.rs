@@ -17,7 +17,7 @@ pub struct SubjectError(String);
 
 impl Subject {
     /// Returns the subject of events of a type.
-    pub(super) fn of(&self, kind: &str) -> Result<String, SubjectError> {
+    pub(crate) fn of(&self, kind: &str) -> Result<String, SubjectError> {
         if is_subject(kind) {
             Ok(format!("{}.{kind}", self.0))
         } else {
@@ -26,8 +26,23 @@ impl Subject {
     }
 
     /// Returns the subject that a stream must have to keep all events.
-    pub(super) fn all(&self) -> String {
+    pub(crate) fn all(&self) -> String {
         format!("{}.>", self.0)
+    }
+
+    /// Returns a hint that says how a stream for all events is created.
+    pub(crate) fn stream_hint(&self) -> String {
+        format!(
+            "hint: create one, for example with `nats stream add EVENTS --subjects '{}'`",
+            self.all()
+        )
+    }
+
+    /// Returns the part of a subject after the start of the subjects of all events. `None` if the
+    /// subject is not one of an event.
+    pub(crate) fn rest<'s>(&self, subject: &'s str) -> Option<&'s str> {
+        let rest = subject.strip_prefix(self.0.as_str())?.strip_prefix('.')?;
+        (!rest.is_empty()).then_some(rest)
     }
 }
 
@@ -74,6 +89,10 @@ mod tests {
             "events.com.example.paid"
         );
         assert_eq!(subject.all(), "events.>");
+        assert_eq!(subject.rest("events.a.b"), Some("a.b"));
+        for other in ["events", "events.", "eventsx.a", "other.a"] {
+            assert_eq!(subject.rest(other), None, "{other}");
+        }
         for bad in ["", "a b", "a..b", ".a", "a.", "a.*", ">", "a\n"] {
             assert!(subject.of(bad).is_err(), "{bad}");
             assert!(bad.parse::<Subject>().is_err(), "{bad}");

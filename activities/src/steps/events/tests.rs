@@ -2,6 +2,11 @@ use serde_json::json;
 
 use super::*;
 
+fn events(url: &str) -> Events {
+    let connection = NatsConnection::new(url.parse().unwrap(), NatsFiles::default());
+    Events::new(connection.unwrap(), Subject::default())
+}
+
 fn message(event: &Value) -> Result<Message, String> {
     Message::of(event, &Subject::default()).map_err(|error| error.fault.to_string())
 }
@@ -82,7 +87,7 @@ fn answers_that_a_retry_cannot_change_are_not_retried() {
         assert_eq!(lasts(&server_error), last, "{server_error}");
         let error = PublishError::with_source(PublishErrorKind::Other, server_error);
         assert_eq!(answer(&error).is_some_and(lasts), last);
-        let events = Events::new("nats://one".parse().unwrap(), Subject::default());
+        let events = events("nats://one");
         let error = events.refused(&error, "events.paid");
         assert_eq!(error.retryable, !last, "{error:?}");
     }
@@ -92,8 +97,7 @@ fn answers_that_a_retry_cannot_change_are_not_retried() {
 /// Nobody listens there: the error may pass, and shows no credentials.
 #[tokio::test]
 async fn an_unreachable_nats_server_is_a_retryable_error() {
-    let url: NatsUrl = "nats://user:canary-9c1b@127.0.0.1:1".parse().unwrap();
-    let events = Events::new(url, Subject::default());
+    let events = events("nats://user:canary-9c1b@127.0.0.1:1");
     let event = json!({ "id": "1", "source": "/shop", "type": "paid" });
     let error = events
         .publish(&event, CONNECTION_TIMEOUT)

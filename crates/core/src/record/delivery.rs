@@ -211,6 +211,9 @@ pub enum TriggerResult {
     Failed {
         /// Reason of the failure.
         reason: String,
+        /// `true` if Temporal was not available, for this event or any other.
+        #[serde(default, skip_serializing_if = "is_false")]
+        away: bool,
     },
 }
 
@@ -223,15 +226,22 @@ impl TriggerResult {
     /// Reason for which the trigger did not start a run and has none.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::Conflict { reason, .. } | Self::Refused { reason } | Self::Failed { reason } => {
-                Some(reason)
-            }
+            Self::Conflict { reason, .. }
+            | Self::Refused { reason }
+            | Self::Failed { reason, .. } => Some(reason),
             Self::Started { .. } | Self::Existing { .. } => None,
         }
     }
 }
 
 impl Delivery {
+    /// Returns `true` if a run could not be started because Temporal was not available.
+    pub fn waits_for_temporal(&self) -> bool {
+        let away =
+            |run: &TriggeredRun| matches!(run.result, TriggerResult::Failed { away: true, .. });
+        self.runs.iter().any(away)
+    }
+
     /// State that follows from the results of the triggers that took an event.
     pub fn state_of(runs: &[TriggeredRun]) -> DeliveryState {
         let any = |is: fn(&TriggerResult) -> bool| runs.iter().any(|run| is(&run.result));
@@ -248,6 +258,11 @@ impl Delivery {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_false(is: &bool) -> bool {
+    !is
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
 fn is_zero(number: &u32) -> bool {
     *number == 0
 }
@@ -259,4 +274,35 @@ pub fn delivery_text(text: &str) -> String {
     }
     let end = text.floor_char_boundary(DELIVERY_TEXT_LIMIT - '…'.len_utf8());
     format!("{}…", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_says_if_temporal_was_away() {
+        let failed = |away| TriggerResult::Failed {
+            reason: "no".to_owned(),
+            away,
+        };
+        let short = json!({ "result": "failed", "reason": "no" });
+        assert_eq!(json!(failed(false)), short);
+        let read: TriggerResult = serde_json::from_value(short).unwrap();
+        assert_eq!(read, failed(false));
+        let mut delivery = Delivery {
+            runs: vec![TriggeredRun {
+                definition: "a".parse().unwrap(),
+                trigger: 0,
+                result: failed(false),
+            }],
+            ..Delivery::default()
+        };
+        assert!(!delivery.waits_for_temporal());
+        delivery.runs[0].result = failed(true);
+        assert!(delivery.waits_for_temporal());
+        assert_eq!(Delivery::state_of(&delivery.runs), DeliveryState::Waiting);
+    }
 }

@@ -198,6 +198,7 @@ impl Backend for Fake {
             started_at: Timestamp::UNIX_EPOCH,
             last_success: None,
             last_error: Some("refused".into()),
+            events: None,
         }
     }
 
@@ -315,6 +316,7 @@ impl Backend for Fake {
             })],
             "failed" => vec![run(TriggerResult::Failed {
                 reason: reason("deadline exceeded"),
+                away: true,
             })],
             "away" => return Err(BackendError::Away("refused".to_owned())),
             _ => Vec::new(),

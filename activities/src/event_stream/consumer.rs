@@ -1,0 +1,341 @@
+//! The stream of events, and the durable consumer of a project on it.
+
+use std::time::Duration;
+
+use almanac_base::names::Project;
+use async_nats::jetstream::consumer::pull::{Batch, Config};
+use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer};
+use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
+use async_nats::jetstream::stream::{self, ConsumerErrorKind};
+use async_nats::jetstream::{Context, ErrorCode};
+use futures::{StreamExt as _, TryStreamExt as _};
+
+use super::{StreamSettings, StreamTrouble};
+use crate::steps::Subject;
+
+/// Name of a stream that is created.
+const STREAM: &str = "EVENTS";
+/// Time after which a message that nobody speaks of is delivered again.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+/// Maximum number of messages that the processes of a project handle at a time.
+const MAX_ACK_PENDING: i64 = 1000;
+/// Attempt whose failure is the last: the event becomes a dead letter. With the waits between the
+/// attempts, an event is tried for about an hour.
+pub(super) const LAST_ATTEMPT: u64 = 20;
+/// Maximum number of deliveries of a message. NATS drops the message silently after them, so the
+/// limit is far from [`LAST_ATTEMPT`]: deliveries to processes that are killed count too.
+const MAX_DELIVER: i64 = 1000;
+/// Minimum time after which a consumer delivers a message again.
+const SHORTEST_ACK_WAIT: Duration = Duration::from_secs(1);
+/// Maximum interval between two signs that a message is being handled.
+const LONGEST_PROGRESS: Duration = Duration::from_secs(10);
+/// Maximum number of streams that an error names.
+const NAMED: usize = 5;
+
+/// Numbers of messages, from the point of view of a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Backlog {
+    /// Number of messages that have not been delivered yet.
+    pub(crate) pending: u64,
+    /// Number of messages that were delivered and not acknowledged.
+    pub(crate) ack_pending: u64,
+    /// Number of messages that were delivered more than once and not acknowledged.
+    pub(crate) redelivered: u64,
+}
+
+/// A consumer that works.
+pub(super) struct Consumer(PullConsumer);
+
+impl Consumer {
+    /// Opens the consumer of a project. Creates the consumer, and the stream if the settings say
+    /// so, if they are missing. Changes nothing that exists.
+    pub(super) async fn open(
+        context: &Context,
+        project: &Project,
+        settings: &StreamSettings,
+    ) -> Result<Self, StreamTrouble> {
+        let name = stream_of(context, settings).await?;
+        let stream = context.get_stream(&name).await.map_err(|error| {
+            StreamTrouble::Away(format!("cannot read the stream `{name}`: {error}"))
+        })?;
+        let config = config(project, &settings.subject);
+        let consumer_name = consumer_name(project);
+        let opened = stream.get_or_create_consumer(&consumer_name, config).await;
+        let consumer: PullConsumer = opened.map_err(|error| match error.kind() {
+            ConsumerErrorKind::InvalidConsumerType => StreamTrouble::Configuration(format!(
+                "the consumer `{consumer_name}` of the stream `{name}` pushes messages, and must be a \
+                 pull consumer; {}",
+                hint(&name, &consumer_name)
+            )),
+            // Such as a stream of a kind on which there can be no such consumer.
+            ConsumerErrorKind::JetStream(answer) if (400..500).contains(&answer.code()) => {
+                StreamTrouble::Configuration(format!(
+                    "cannot create the consumer `{consumer_name}` of the stream `{name}`: {error}"
+                ))
+            }
+            _ => StreamTrouble::Away(format!(
+                "cannot open the consumer `{consumer_name}` of the stream `{name}`: {error}"
+            )),
+        })?;
+        let info = consumer.cached_info();
+        if let Some(why) = unusable(&info.config) {
+            return Err(StreamTrouble::Configuration(format!(
+                "the consumer `{consumer_name}` of the stream `{name}` {why}; {}",
+                hint(&name, &consumer_name)
+            )));
+        }
+        Ok(Self(consumer))
+    }
+
+    pub(super) fn stream(&self) -> &str {
+        &self.0.cached_info().stream_name
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.0.cached_info().name
+    }
+
+    /// Requests up to `count` messages. The batch ends after them, or after `time`.
+    pub(super) async fn pull(&self, count: usize, time: Duration) -> Result<Batch, StreamTrouble> {
+        let pulled = self.0.batch().max_messages(count).expires(time);
+        pulled
+            .messages()
+            .await
+            .map_err(|error| StreamTrouble::Away(format!("cannot request messages: {error}")))
+    }
+
+    /// Number of the attempt after which an event is not tried again.
+    pub(super) fn last_attempt(&self) -> u64 {
+        last_attempt(self.0.cached_info().config.max_deliver)
+    }
+
+    /// Interval between two signs that a message is being handled.
+    pub(super) fn progress_interval(&self) -> Duration {
+        let config = &self.0.cached_info().config;
+        (shortest_wait(config) / 3).min(LONGEST_PROGRESS)
+    }
+
+    /// Asks NATS for the state of the consumer.
+    pub(super) async fn backlog(&self) -> Result<Backlog, StreamTrouble> {
+        let info = self.0.get_info().await;
+        let info = info.map_err(|error| {
+            StreamTrouble::Away(format!(
+                "cannot read the consumer `{}`: {error}",
+                self.name()
+            ))
+        })?;
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        Ok(Backlog {
+            pending: info.num_pending,
+            ack_pending: number(info.num_ack_pending),
+            redelivered: number(info.num_redelivered),
+        })
+    }
+}
+
+/// Name of the durable consumer of a project.
+fn consumer_name(project: &Project) -> String {
+    format!("almanac-{project}")
+}
+
+fn config(project: &Project, subject: &Subject) -> Config {
+    Config {
+        durable_name: Some(consumer_name(project)),
+        description: Some("events that start the runs of an Almanac project".to_owned()),
+        // A consumer that is created later must not start runs for all that is stored.
+        deliver_policy: DeliverPolicy::New,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_deliver: MAX_DELIVER,
+        max_ack_pending: MAX_ACK_PENDING,
+        filter_subject: subject.all(),
+        ..Config::default()
+    }
+}
+
+/// Reason for which a consumer cannot be used, if there is one.
+fn unusable(config: &consumer::Config) -> Option<String> {
+    if config.ack_policy != AckPolicy::Explicit {
+        return Some("must have the acknowledgement policy `explicit`".to_owned());
+    }
+    if config.headers_only {
+        return Some("delivers headers only, and must deliver messages".to_owned());
+    }
+    let wait = shortest_wait(config);
+    if wait < SHORTEST_ACK_WAIT {
+        return Some(format!(
+            "delivers a message again after {wait:?}; the minimum is {SHORTEST_ACK_WAIT:?}"
+        ));
+    }
+    None
+}
+
+/// Shortest time after which a consumer delivers a message again.
+fn shortest_wait(config: &consumer::Config) -> Duration {
+    let backoff = config.backoff.iter().copied().min();
+    backoff.unwrap_or(config.ack_wait)
+}
+
+/// The last attempt of a consumer with this maximum number of deliveries: NATS drops a message
+/// silently after it.
+fn last_attempt(max_deliver: i64) -> u64 {
+    match u64::try_from(max_deliver) {
+        Ok(limit) if limit > 0 => limit.min(LAST_ATTEMPT),
+        _ => LAST_ATTEMPT,
+    }
+}
+
+fn hint(stream: &str, consumer: &str) -> String {
+    format!(
+        "hint: `nats consumer rm {stream} {consumer}` removes it, and Almanac creates another, which \
+         begins with new events"
+    )
+}
+
+/// Returns the stream that stores the events.
+async fn stream_of(context: &Context, settings: &StreamSettings) -> Result<String, StreamTrouble> {
+    let subject = &settings.subject;
+    let away = |error: &dyn std::fmt::Display| {
+        let url = settings.connection.url();
+        StreamTrouble::Away(format!(
+            "JetStream of NATS at {url} does not answer: {error}"
+        ))
+    };
+    let named = context.stream_by_subject(subject.all()).await;
+    // Only an answer without a stream says that there is none.
+    if let Err(error) = &named
+        && error.kind() != async_nats::jetstream::context::GetStreamByNameErrorKind::NotFound
+    {
+        return Err(away(error));
+    }
+    if let Ok(first) = named {
+        return one_of(context, subject, first).await;
+    }
+    if settings.creates_stream {
+        let config = stream::Config {
+            name: STREAM.to_owned(),
+            subjects: vec![subject.all()],
+            ..stream::Config::default()
+        };
+        let created = context.create_stream(config).await;
+        created.map_err(|error| match code_of(&error) {
+            Some(_) => StreamTrouble::Configuration(format!(
+                "cannot create the stream `{STREAM}` for `{}`: {error}",
+                subject.all()
+            )),
+            None => away(&error),
+        })?;
+        tracing::info!(stream = STREAM, subject = subject.all(), "created a stream");
+        return Ok(STREAM.to_owned());
+    }
+    Err(StreamTrouble::Configuration(format!(
+        "no JetStream stream at {} stores `{}`; {}",
+        settings.connection.url(),
+        subject.all(),
+        subject.stream_hint()
+    )))
+}
+
+/// Returns `first` if no other stream stores a part of the events.
+async fn one_of(
+    context: &Context,
+    subject: &Subject,
+    first: String,
+) -> Result<String, StreamTrouble> {
+    let streams = context.streams().take(1000);
+    let streams: Result<Vec<_>, _> = streams.try_collect().await;
+    let Ok(streams) = streams else {
+        // An account may be allowed to use one stream only.
+        return Ok(first);
+    };
+    let stores = |stored: &String| {
+        *stored == subject.all() || subject.rest(stored).is_some() || stored == ">"
+    };
+    let all = streams
+        .iter()
+        .filter(|info| info.config.subjects.iter().any(stores));
+    let names: Vec<_> = all
+        .map(|info| format!("`{}`", info.config.name))
+        .take(NAMED)
+        .collect();
+    if names.len() > 1 {
+        return Err(StreamTrouble::Configuration(format!(
+            "several streams store parts of `{}`: {}; one stream must store all events",
+            subject.all(),
+            names.join(", ")
+        )));
+    }
+    Ok(first)
+}
+
+/// The code of an answer of `JetStream`, if the error is one.
+fn code_of(error: &CreateStreamError) -> Option<ErrorCode> {
+    match error.kind() {
+        CreateStreamErrorKind::JetStream(error) => Some(error.error_code()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumer_that_cannot_work_is_named_with_its_reason() {
+        let good = || consumer::Config {
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            ..consumer::Config::default()
+        };
+        assert_eq!(unusable(&good()), None);
+        let second = Duration::from_millis(900);
+        for (bad, reason) in [
+            (
+                consumer::Config {
+                    ack_policy: AckPolicy::None,
+                    ..good()
+                },
+                "policy",
+            ),
+            (
+                consumer::Config {
+                    ack_policy: AckPolicy::All,
+                    ..good()
+                },
+                "policy",
+            ),
+            (
+                consumer::Config {
+                    headers_only: true,
+                    ..good()
+                },
+                "headers only",
+            ),
+            (
+                consumer::Config {
+                    ack_wait: second,
+                    ..good()
+                },
+                "900ms",
+            ),
+            (
+                consumer::Config {
+                    backoff: vec![ACK_WAIT, second],
+                    ..good()
+                },
+                "900ms",
+            ),
+        ] {
+            let why = unusable(&bad).unwrap();
+            assert!(why.contains(reason), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_last_attempt_is_never_after_the_last_delivery() {
+        assert_eq!(last_attempt(MAX_DELIVER), LAST_ATTEMPT);
+        assert_eq!(last_attempt(-1), LAST_ATTEMPT);
+        assert_eq!(last_attempt(0), LAST_ATTEMPT);
+        assert_eq!(last_attempt(3), 3);
+    }
+}

@@ -1,0 +1,315 @@
+//! Events from a stream of NATS (`JetStream`): they start the runs of the definitions whose
+//! triggers take them.
+//!
+//! Always holds: a message is acknowledged after its runs were started, or after no trigger took
+//! its event. An event that is not tried again was written as a dead letter before. While Temporal
+//! is not available, messages are held and no more are pulled. A message never waits for another
+//! one, beyond [`SLOTS`] messages that are handled at a time.
+
+mod condition;
+mod consumer;
+mod dead_letters;
+mod handling;
+mod reading;
+mod temporal;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use almanac_base::names::Project;
+use async_nats::Event;
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::pull::Batch;
+use async_nats::jetstream::message::AckKind;
+use futures::{FutureExt as _, StreamExt as _};
+use temporalio_client::Client;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+pub use condition::{StreamCondition, StreamTrouble};
+pub use handling::delivery_id;
+
+use crate::metrics;
+use crate::router::EventRouter;
+use crate::steps::{CONNECTION_TIMEOUT, CredentialsWatch, NatsConnection, Subject};
+use condition::Condition;
+use consumer::{Backlog, Consumer};
+use dead_letters::DeadLetters;
+use handling::Handler;
+use temporal::TemporalGate;
+
+/// Maximum number of messages that a process handles at a time.
+pub const SLOTS: u32 = 32;
+/// Time for which the server keeps a request for messages. The next request follows at once.
+const PULL: Duration = Duration::from_secs(5);
+/// Interval between two readings of the consumer's state, for metrics.
+const UPKEEP: Duration = Duration::from_secs(10);
+/// Time to hand messages back at the end.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// The description of a stream of events and of its readers.
+#[derive(Debug, Clone)]
+pub struct StreamSettings {
+    /// NATS server.
+    pub connection: NatsConnection,
+    /// Start of the subjects of all events.
+    pub subject: Subject,
+    /// A message that has no headers of an event is JSON, and its type is the subject.
+    pub reads_plain_json: bool,
+    /// The stream is created if it is missing.
+    pub creates_stream: bool,
+}
+
+impl StreamSettings {
+    /// Checks the settings for a project.
+    ///
+    /// # Errors
+    /// The subjects of events would include that of dead letters, which would become events again.
+    pub fn check(&self, project: &Project) -> Result<(), StreamTrouble> {
+        let dead = dead_letters::subject(project);
+        if self.subject.rest(&dead).is_some() {
+            return Err(StreamTrouble::Configuration(format!(
+                "`{}` includes the subject of dead letters, `{dead}`",
+                self.subject.all()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// The events of a stream, as one process takes them.
+pub struct EventStream {
+    project: Project,
+    settings: StreamSettings,
+    router: Arc<EventRouter>,
+    temporal: Arc<TemporalGate>,
+    slots: Arc<Semaphore>,
+    condition: Condition,
+    /// The last client, for the last acknowledgements.
+    client: Mutex<Option<async_nats::Client>>,
+    /// Canceled when no more messages are pulled. Messages that wait for Temporal go back.
+    stop: CancellationToken,
+    /// Canceled when every message that is left goes back.
+    hand_back: CancellationToken,
+}
+
+impl std::fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "EventStream({}, {})",
+            self.project, self.settings.subject
+        )
+    }
+}
+
+impl EventStream {
+    /// Describes the events of a stream for a project. `clients` has the connection to Temporal.
+    /// After `stop`, no more messages are pulled.
+    pub fn new(
+        project: Project,
+        settings: StreamSettings,
+        router: Arc<EventRouter>,
+        clients: watch::Receiver<Option<Client>>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            temporal: Arc::new(TemporalGate::new(&project, clients)),
+            project,
+            settings,
+            router,
+            slots: Arc::new(Semaphore::new(SLOTS as usize)),
+            condition: Condition::default(),
+            client: Mutex::default(),
+            stop,
+            hand_back: CancellationToken::new(),
+        }
+    }
+
+    /// The state of the connection, for people.
+    pub fn condition(&self) -> StreamCondition {
+        self.condition.now()
+    }
+
+    /// Notes why there is no connection. Returns `false` if the last trouble was the same.
+    pub fn note(&self, trouble: &StreamTrouble) -> bool {
+        self.condition.trouble(trouble)
+    }
+
+    /// Connects to NATS and handles events, until `stop`, until the credentials change or until
+    /// something is wrong. Except after `stop`, the caller calls again.
+    pub async fn run(&self) -> Result<(), StreamTrouble> {
+        let (lost, mut is_lost) = watch::channel(false);
+        let mut credentials = self.settings.connection.watch_credentials();
+        let connecting = self.settings.connection.connect(|options| {
+            options.event_callback(move |event| {
+                if matches!(event, Event::Disconnected | Event::Closed) {
+                    lost.send_replace(true);
+                }
+                std::future::ready(())
+            })
+        });
+        let url = self.settings.connection.url();
+        let away = |why: String| StreamTrouble::Away(format!("NATS at {url} {why}"));
+        let client = tokio::select! {
+            client = connecting => client.map_err(away)?,
+            () = self.stop.cancelled() => return Ok(()),
+        };
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        let mut context = jetstream::new(client);
+        context.set_timeout(CONNECTION_TIMEOUT);
+        let consumer = tokio::select! {
+            consumer = Consumer::open(&context, &self.project, &self.settings) => consumer?,
+            () = self.stop.cancelled() => return Ok(()),
+        };
+        let dead_letters = DeadLetters::new(context, &self.project);
+        if let Err(reason) = dead_letters.ensure().await {
+            // The stream may exist under another name: a write shows it.
+            tracing::warn!(
+                reason,
+                stream = dead_letters.stream(),
+                "cannot create the stream of dead letters"
+            );
+        }
+        tracing::info!(
+            stream = consumer.stream(),
+            consumer = consumer.name(),
+            subject = self.settings.subject.all(),
+            "taking events from NATS"
+        );
+        self.condition.connected(consumer.stream());
+        let handler = Arc::new(Handler {
+            router: Arc::clone(&self.router),
+            temporal: Arc::clone(&self.temporal),
+            dead_letters,
+            subject: self.settings.subject.clone(),
+            reads_plain_json: self.settings.reads_plain_json,
+            last_attempt: consumer.last_attempt(),
+            progress: consumer.progress_interval(),
+            stop: self.stop.clone(),
+            hand_back: self.hand_back.clone(),
+        });
+        let mut upkeep = tokio::time::interval(UPKEEP);
+        upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let mut permits = loop {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Ok(()),
+                    _ = is_lost.changed() => return Err(away("closed the connection".to_owned())),
+                    permits = self.room() => break permits,
+                    _ = upkeep.tick() => {
+                        if keep_up(&consumer, &mut credentials).await? == Credentials::Changed {
+                            return Ok(());
+                        }
+                    }
+                }
+            };
+            let mut batch = consumer.pull(permits.len(), PULL).await?;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => {
+                        return_unread(&mut batch).await;
+                        return Ok(());
+                    }
+                    _ = is_lost.changed() => return Err(away("closed the connection".to_owned())),
+                    message = batch.next() => match message {
+                        Some(Ok(message)) => {
+                            let permit = permits.pop();
+                            let handler = Arc::clone(&handler);
+                            tokio::spawn(async move {
+                                handler.handle(message).await;
+                                drop(permit);
+                            });
+                        }
+                        Some(Err(error)) => return Err(away(format!("gives no messages: {error}"))),
+                        None => break,
+                    },
+                    _ = upkeep.tick() => {
+                        if keep_up(&consumer, &mut credentials).await? == Credentials::Changed {
+                            return_unread(&mut batch).await;
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the messages that are being handled have ended, at most for `grace`. Those that
+    /// are left go back to the stream, for another process.
+    pub async fn drain(&self, grace: Duration) {
+        let all = || self.slots.acquire_many(SLOTS);
+        if tokio::time::timeout(grace, all()).await.is_err() {
+            self.hand_back.cancel();
+            if tokio::time::timeout(LAST_MOMENT, all()).await.is_err() {
+                tracing::warn!(
+                    "some events could not be handed back to NATS; they come again later"
+                );
+            }
+        }
+        let client = self
+            .client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(client) = client {
+            let sent = tokio::time::timeout(LAST_MOMENT, client.flush()).await;
+            if !matches!(sent, Ok(Ok(()))) {
+                tracing::debug!("the last acknowledgements may not have reached NATS");
+            }
+        }
+    }
+
+    /// Waits for room for messages, and for Temporal.
+    async fn room(&self) -> Vec<OwnedSemaphorePermit> {
+        self.temporal.available().await;
+        let mut permits = Vec::new();
+        // The semaphore is never closed.
+        permits.extend(Arc::clone(&self.slots).acquire_owned().await.ok());
+        while let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
+            permits.push(permit);
+        }
+        permits
+    }
+}
+
+/// The credentials file, compared with that of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Credentials {
+    Same,
+    Changed,
+}
+
+/// Reads the state of the consumer for the metrics, and looks for other credentials.
+async fn keep_up(
+    consumer: &Consumer,
+    credentials: &mut CredentialsWatch,
+) -> Result<Credentials, StreamTrouble> {
+    let Backlog {
+        pending,
+        ack_pending,
+        redelivered,
+    } = consumer.backlog().await?;
+    metrics::event_consumer(pending, ack_pending, redelivered);
+    if credentials.has_changed() {
+        tracing::info!("the credentials for NATS have changed; connecting again");
+        return Ok(Credentials::Changed);
+    }
+    Ok(Credentials::Same)
+}
+
+/// Hands back the messages of a batch that have arrived and that nobody has read.
+async fn return_unread(batch: &mut Batch) {
+    let deadline = Instant::now() + LAST_MOMENT;
+    while let Some(Some(Ok(message))) = batch.next().now_or_never() {
+        let handed_back = message.ack_with(AckKind::Nak(None));
+        match tokio::time::timeout_at(deadline, handed_back).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "cannot hand a message back"),
+            Err(_elapsed) => return,
+        }
+    }
+}

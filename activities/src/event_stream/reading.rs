@@ -1,0 +1,192 @@
+//! The events in messages of NATS.
+
+use almanac_events::CloudEvent;
+use almanac_events::binding::{self, STRUCTURED};
+use async_nats::HeaderMap;
+use async_nats::jetstream::message::Info;
+
+/// Header with the type of a message's content.
+const CONTENT_TYPE: &str = "content-type";
+/// Header that names an attribute of its own for the type of the content.
+const DATA_CONTENT_TYPE: &str = "ce-datacontenttype";
+/// Beginning of the headers that hold attributes of an event.
+const ATTRIBUTE: &str = "ce-";
+/// Header with the identity of a message, by which the stream finds duplicates.
+const MESSAGE_ID: &str = "nats-msg-id";
+
+/// A message of a stream, and its place there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Received<'m> {
+    /// Part of the subject after the start of the subjects of all events.
+    pub(super) kind: &'m str,
+    pub(super) stream: &'m str,
+    pub(super) sequence: u64,
+    pub(super) headers: Option<&'m HeaderMap>,
+    pub(super) body: &'m [u8],
+}
+
+impl<'m> Received<'m> {
+    pub(super) fn new(
+        kind: &'m str,
+        info: &Info<'m>,
+        headers: Option<&'m HeaderMap>,
+        body: &'m [u8],
+    ) -> Self {
+        Self {
+            kind,
+            stream: info.stream,
+            sequence: info.stream_sequence,
+            headers,
+            body,
+        }
+    }
+
+    /// Reads the event of the message. The error says why there is none.
+    ///
+    /// A message without a content type and without headers `ce-…` is an event in the JSON format,
+    /// as the NATS binding of `CloudEvents` 1.0.2 has it, or, with `plain_json`, the data of an
+    /// event whose type is the rest of the subject.
+    pub(super) fn event(&self, plain_json: bool) -> Result<CloudEvent, String> {
+        let content_type = self
+            .header(CONTENT_TYPE)
+            .or_else(|| self.header(DATA_CONTENT_TYPE));
+        let is_attribute = |name: &str| {
+            name.get(..ATTRIBUTE.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(ATTRIBUTE))
+        };
+        let has_attributes = self.names().any(is_attribute);
+        let is_format = content_type.is_some_and(|text| {
+            text.trim()
+                .to_ascii_lowercase()
+                .starts_with("application/cloudevents")
+        });
+        if plain_json && !has_attributes && !is_format {
+            let source = format!("nats://{}", self.stream);
+            let id = self
+                .header(MESSAGE_ID)
+                .filter(|id| !id.is_empty())
+                .map(str::to_owned);
+            let id = id.unwrap_or_else(|| format!("{}/{}", self.stream, self.sequence));
+            let event = binding::plain(self.kind, &source, &id, self.body);
+            return event.map_err(|error| error.to_string());
+        }
+        let content_type = match content_type {
+            None if !has_attributes => Some(STRUCTURED),
+            content_type => content_type,
+        };
+        let all = self.headers.into_iter().flat_map(HeaderMap::iter);
+        let all = all.filter(|(name, _)| {
+            let name: &str = name.as_ref();
+            !name.eq_ignore_ascii_case(DATA_CONTENT_TYPE)
+        });
+        let all = all.flat_map(|(name, values)| {
+            let name: &str = name.as_ref();
+            values
+                .iter()
+                .map(move |value| (name, value.as_str().as_bytes()))
+        });
+        let events = binding::read(content_type, all, self.body);
+        let mut events = events.map_err(|error| error.to_string())?.into_iter();
+        match (events.next(), events.next()) {
+            (Some(event), None) => Ok(event),
+            _ => Err("a message of NATS must have one event, not a batch".to_owned()),
+        }
+    }
+
+    /// The first value of a header, whose name may be in any case.
+    pub(super) fn header(&self, name: &str) -> Option<&'m str> {
+        let mut all = self.headers?.iter();
+        let (_, values) = all.find(|(one, _)| {
+            let one: &str = one.as_ref();
+            one.eq_ignore_ascii_case(name)
+        })?;
+        values.first().map(async_nats::HeaderValue::as_str)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'m str> {
+        let all = self.headers.into_iter().flat_map(HeaderMap::iter);
+        all.map(|(name, _)| name.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const EVENT: &str =
+        r#"{"specversion":"1.0","id":"1","source":"/s","type":"paid","data":{"n":1}}"#;
+
+    fn read(headers: &[(&str, &str)], body: &str, plain: bool) -> Result<Value, String> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, *value);
+        }
+        let received = Received {
+            kind: "order.paid",
+            stream: "EVENTS",
+            sequence: 7,
+            headers: (!headers.is_empty()).then_some(&map),
+            body: body.as_bytes(),
+        };
+        received.event(plain).map(CloudEvent::into_json)
+    }
+
+    #[test]
+    fn events_are_read_in_every_mode() {
+        let event: Value = serde_json::from_str(EVENT).unwrap();
+        assert_eq!(read(&[], EVENT, false), Ok(event.clone()));
+        for name in ["Content-Type", "content-type"] {
+            let structured = read(&[(name, "application/cloudevents+json")], EVENT, true);
+            assert_eq!(structured, Ok(event.clone()), "{name}");
+        }
+        for content in ["Content-Type", "ce-datacontenttype"] {
+            let headers = [
+                ("ce-specversion", "1.0"),
+                ("Ce-Id", "1"),
+                ("ce-source", "/s"),
+                ("ce-type", "paid"),
+                (content, "application/json"),
+                ("Nats-Msg-Id", "other"),
+            ];
+            for plain in [false, true] {
+                let binary = read(&headers, r#"{"n":1}"#, plain).unwrap();
+                assert_eq!(binary["data"], json!({ "n": 1 }), "{content}");
+                assert_eq!(binary["datacontenttype"], "application/json");
+            }
+        }
+    }
+
+    #[test]
+    fn plain_json_is_an_event_of_the_subject_only_if_asked_for() {
+        let event = read(&[], r#"{"n":1}"#, true).unwrap();
+        let wanted = json!({
+            "specversion": "1.0", "type": "order.paid", "source": "nats://EVENTS",
+            "id": "EVENTS/7", "data": { "n": 1 },
+        });
+        assert_eq!(event, wanted);
+        let named = read(
+            &[("Nats-Msg-Id", "a 1"), ("Content-Type", "application/json")],
+            "1",
+            true,
+        );
+        assert_eq!(named.unwrap()["id"], "a 1");
+        let why = read(&[], r#"{"n":1}"#, false).unwrap_err();
+        assert!(why.contains("`specversion`"), "{why}");
+        let why = read(&[("Content-Type", "application/json")], "1", false).unwrap_err();
+        assert!(why.contains("the message has no event"), "{why}");
+        let why = read(&[], "{", true).unwrap_err();
+        assert!(why.contains("the body"), "{why}");
+    }
+
+    #[test]
+    fn a_message_has_one_event() {
+        let batch = [("Content-Type", "application/cloudevents-batch+json")];
+        let two = format!("[{EVENT},{EVENT}]");
+        for body in [two.as_str(), "[]"] {
+            let why = read(&batch, body, false).unwrap_err();
+            assert!(why.contains("not a batch"), "{why}");
+        }
+    }
+}

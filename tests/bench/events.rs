@@ -1,0 +1,321 @@
+//! Events that start workflows, beside raw requests to start the same workflows; and the memory of
+//! a worker that catches up with many events.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use almanac_tests::{
+    Answer, Nats, OwnServer, Project, Proxy, Scheduler, Worker, WorkerCommand, eventually,
+};
+use anyhow::ensure;
+use futures::{StreamExt, TryStreamExt};
+use ring::hmac;
+use serde_json::{Value, json};
+use temporalio_common::protos::temporal::api::common::v1::WorkflowType;
+use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
+use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
+use tonic::Request;
+
+use crate::memory::resident;
+use crate::table::{Limit, Table};
+use crate::{CONCURRENCY, ROUNDS};
+
+/// Number of events that a worker handles at a time.
+const SLOTS: usize = 32;
+/// Number of events of a measurement of the rate.
+const COUNT: usize = 2000;
+/// Number of events whose times are measured one by one.
+const SINGLE: usize = 300;
+/// Number of events that wait for a worker.
+const BACKLOG: usize = 100_000;
+/// Maximum ratio of the time for events of NATS, and for events of HTTP: 0.85 and 0.8 of the rate of
+/// raw requests at least.
+const NATS: f64 = 1.176;
+const HTTP: f64 = 1.25;
+/// Maximum memory of a worker that catches up, as a ratio of that of one that has nothing to do.
+const MEMORY: f64 = 1.2;
+
+/// Time for which the starts of a slow server are watched.
+const SLOW: Duration = Duration::from_secs(15);
+/// Interval between two readings of a worker's memory.
+const READING: Duration = Duration::from_millis(200);
+
+const TAKES: &str = "\
+id: takes
+triggers: [{ event: paid }]
+workflow: { type: Nobody, task_queue: nobody }
+---
+id: takes-hooks
+triggers: [{ event: hooked }]
+workflow: { type: Nobody, task_queue: nobody }
+---
+kind: event_type
+id: hooked
+webhook: { slug: hooked, layout: github, secrets: [hook] }
+";
+const SECRET: &str = "a secret of a webhook";
+
+pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
+    let server = OwnServer::start(Scheduler::Chasm)?;
+    let proxy = Proxy::start(&server.address()).await?;
+    let project = Project::at(&server.address()).await?;
+    let nats = Nats::start().await?;
+    nats.stream("EVENTS", "events.>").await?;
+    project.write("takes.yaml", TAKES)?;
+    let bench = Bench {
+        project,
+        nats,
+        proxy,
+    };
+    bench.stream(table).await?;
+    bench.http(table).await?;
+    bench.memory(table).await
+}
+
+/// A project whose definition takes the events of a stream and of HTTP.
+struct Bench {
+    project: Project,
+    nats: Nats,
+    /// A proxy before the Temporal server.
+    proxy: Proxy,
+}
+
+impl Bench {
+    /// Events of NATS, all at once and one by one.
+    async fn stream(&self, table: &mut Table) -> anyhow::Result<()> {
+        let (project, nats) = (&self.project, &self.nats);
+        let _worker = self.started(project.worker()).await?;
+        published(project, nats, "warm", COUNT).await?;
+        let (mut raw, mut events) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            raw.push(starts(project, &format!("stream-{round}"), COUNT, SLOTS).await?);
+            events.push(published(project, nats, &format!("{round}"), COUNT).await?);
+        }
+        compare(table, "events of NATS", SLOTS, (raw, events), NATS);
+
+        let (mut times, mut raw) = (Vec::new(), Vec::new());
+        for number in 0..SINGLE {
+            times.push(published(project, nats, &format!("single-{number}"), 1).await?);
+            raw.push(starts(project, &format!("single-{number}"), 1, 1).await?);
+        }
+        let what = "from the publication to the acknowledgement";
+        table.note(what, &percentiles(times));
+        table.note("one raw start", &percentiles(raw));
+        Ok(())
+    }
+
+    /// Events of `POST /events`, and of a signed webhook.
+    async fn http(&self, table: &mut Table) -> anyhow::Result<()> {
+        let secret = self.project.folder().join("hook");
+        std::fs::write(&secret, SECRET)?;
+        let worker = self.project.worker();
+        let secret = format!("hook={}", secret.display());
+        let worker = worker.flag("--webhook-secret", &secret).start().await?;
+        let (mut raw, mut events, mut hooks) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..=ROUNDS {
+            let prefix = round.to_string();
+            let raw_time = starts(&self.project, &prefix, COUNT, CONCURRENCY).await?;
+            let event_time = posted(&prefix, |id| send_event(&worker, id)).await?;
+            let hook_time = posted(&prefix, |id| call_webhook(&worker, id)).await?;
+            // The first round warms up.
+            if round > 0 {
+                raw.push(raw_time);
+                events.push(event_time);
+                hooks.push(hook_time);
+            }
+        }
+        let what = "requests to /events";
+        compare(table, what, CONCURRENCY, (raw.clone(), events), HTTP);
+        let what = "signed webhooks";
+        compare(table, what, CONCURRENCY, (raw, hooks), HTTP);
+        Ok(())
+    }
+
+    /// The memory of a worker that catches up, also while Temporal does not answer.
+    async fn memory(&self, table: &mut Table) -> anyhow::Result<()> {
+        let (project, nats) = (&self.project, &self.nats);
+        let mut worker = self.started(project.worker()).await?;
+        published(project, nats, "warm-again", COUNT).await?;
+        let idle = resident(worker.process().pid(), "VmRSS")?;
+        drop(worker);
+        let backlog = (0..BACKLOG).map(|number| event(&format!("backlog-{number}")));
+        nats.publish_all("events.paid", backlog).await?;
+
+        self.proxy
+            .answer("StartWorkflowExecution", "", Answer::Silence);
+        let mut worker = self.started(project.worker().through(&self.proxy)).await?;
+        let (began, mut slow) = (Instant::now(), 0.0_f64);
+        while began.elapsed() < SLOW {
+            slow = slow.max(resident(worker.process().pid(), "VmRSS")?);
+            tokio::time::sleep(READING).await;
+        }
+        ensure!(unfinished(project, nats).await? == BACKLOG as u64);
+        drop(worker);
+
+        let mut worker = self.started(project.worker()).await?;
+        let (began, mut most) = (Instant::now(), 0.0_f64);
+        while unfinished(project, nats).await? > 0 {
+            most = most.max(resident(worker.process().pid(), "VmRSS")?);
+            tokio::time::sleep(READING).await;
+        }
+        let what = format!("catching up with {BACKLOG} events");
+        table.note(&what, &rate(BACKLOG, began.elapsed()));
+        table.note(
+            "resident without events to handle",
+            &format!("{idle:.0} MB"),
+        );
+        let what = "resident while Temporal does not answer";
+        table.bound(what, slow, idle * MEMORY, "MB");
+        table.bound("resident while catching up", most, idle * MEMORY, "MB");
+        Ok(())
+    }
+
+    /// Starts a worker that takes the events of the stream.
+    async fn started(&self, worker: WorkerCommand) -> anyhow::Result<Worker> {
+        let worker = worker.flag("--nats-url", &self.nats.url()).start().await?;
+        eventually("events to arrive", || async {
+            let readiness: Value = serde_json::from_str(&worker.get("/readyz").await?.1)?;
+            Ok(readiness["events"]["connected"] == true)
+        })
+        .await?;
+        Ok(worker)
+    }
+}
+
+/// Compares events with raw starts of workflows, `at_a_time` at the same time.
+fn compare(
+    table: &mut Table,
+    what: &str,
+    at_a_time: usize,
+    (raw, events): (Vec<Duration>, Vec<Duration>),
+    most: f64,
+) {
+    let (raw, events) = (median(raw), median(events));
+    table.ratio(
+        Scheduler::Chasm,
+        &format!("{COUNT} {what}"),
+        &format!("starts, {at_a_time} at a time"),
+        raw,
+        events,
+        Limit::AtMost(most),
+    );
+    table.note(what, &rate(COUNT, events));
+    table.note("raw starts", &rate(COUNT, raw));
+}
+
+fn event(id: &str) -> String {
+    json!({ "specversion": "1.0", "id": id, "source": "/shop", "type": "paid", "data": { "amount": 12.5, "order": id } })
+        .to_string()
+}
+
+/// Duration from the first publication until every event has been handled.
+async fn published(
+    project: &Project,
+    nats: &Nats,
+    prefix: &str,
+    count: usize,
+) -> anyhow::Result<Duration> {
+    let bodies = (0..count).map(|number| event(&format!("{prefix}-{number}")));
+    let started = Instant::now();
+    nats.publish_all("events.paid", bodies).await?;
+    while unfinished(project, nats).await? > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(started.elapsed())
+}
+
+/// Number of messages that the project has not handled yet.
+async fn unfinished(project: &Project, nats: &Nats) -> anyhow::Result<u64> {
+    let info = nats
+        .consumer("EVENTS", &format!("almanac-{}", project.name()))
+        .await?;
+    Ok(info.num_pending + u64::try_from(info.num_ack_pending)?)
+}
+
+/// Duration of [`COUNT`] requests, [`CONCURRENCY`] at a time.
+async fn posted<R: Future<Output = anyhow::Result<()>>>(
+    prefix: &str,
+    request: impl Fn(String) -> R,
+) -> anyhow::Result<Duration> {
+    let started = Instant::now();
+    futures::stream::iter(0..COUNT)
+        .map(|number| request(format!("http-{prefix}-{number}")))
+        .buffer_unordered(CONCURRENCY)
+        .try_collect::<Vec<()>>()
+        .await?;
+    Ok(started.elapsed())
+}
+
+async fn send_event(worker: &Worker, id: String) -> anyhow::Result<()> {
+    let headers = [("content-type", "application/cloudevents+json")];
+    let (status, body) = worker.post("/events", &headers, &event(&id)).await?;
+    ensure!(status == 202, "{status} {body}");
+    Ok(())
+}
+
+async fn call_webhook(worker: &Worker, id: String) -> anyhow::Result<()> {
+    let body = json!({ "amount": 12.5, "order": id }).to_string();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let mut signature = "sha256=".to_owned();
+    for byte in hmac::sign(&key, body.as_bytes()).as_ref() {
+        write!(signature, "{byte:02x}")?;
+    }
+    let headers = [("x-hub-signature-256", signature.as_str())];
+    let (status, body) = worker.post("/webhooks/hooked", &headers, &body).await?;
+    ensure!(status == 202, "{status} {body}");
+    Ok(())
+}
+
+/// Duration of `count` raw starts.
+async fn starts(
+    project: &Project,
+    prefix: &str,
+    count: usize,
+    at_a_time: usize,
+) -> anyhow::Result<Duration> {
+    let started = Instant::now();
+    futures::stream::iter(0..count)
+        .map(|number| async move {
+            let id = format!("{}/{prefix}/{number}", project.name());
+            let input = json!({ "amount": 12.5, "order": id });
+            let request = StartWorkflowExecutionRequest {
+                namespace: "default".to_owned(),
+                request_id: id.clone(),
+                workflow_id: id,
+                workflow_type: Some(WorkflowType {
+                    name: "Nobody".to_owned(),
+                }),
+                task_queue: Some(TaskQueue {
+                    name: "nobody".to_owned(),
+                    ..TaskQueue::default()
+                }),
+                input: almanac_tests::json_payloads(&[input]),
+                ..StartWorkflowExecutionRequest::default()
+            };
+            let mut service = project.temporal().service();
+            service
+                .start_workflow_execution(Request::new(request))
+                .await?;
+            anyhow::Ok(())
+        })
+        .buffer_unordered(at_a_time)
+        .try_collect::<Vec<()>>()
+        .await?;
+    Ok(started.elapsed())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far fewer")]
+fn rate(count: usize, time: Duration) -> String {
+    format!("{:.0} a second", count as f64 / time.as_secs_f64())
+}
+
+fn percentiles(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let at = |hundredths: usize| times[times.len() * hundredths / 100];
+    format!("half within {:.1?}, 99 % within {:.1?}", at(50), at(99))
+}
