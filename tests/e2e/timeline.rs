@@ -323,8 +323,7 @@ async fn read(project: &Project, limits: TimelineLimits) -> anyhow::Result<Timel
     // Of a longer window, there would be counts in place of marks.
     let (from, to) = (SignedDuration::from_hours(1), SignedDuration::from_mins(2));
     let window = Window::new(Some(now - from), Some(now + to), now)?;
-    let listed = view::list_with_times(&schedules, context, None).await?;
-    let listed = listed.into_iter().map(Arc::new).collect();
+    let listed = view::list_with_times(&schedules, context, None, &[]).await?;
     let reader = TimelineReader::new(limits);
     let read = reader.read(&schedules, context.project, window, listed);
     Ok(read.await?)

@@ -101,7 +101,7 @@ pub(super) async fn start(
         },
         Err(error) => TriggerResult::Failed {
             reason: delivery_text(&error.to_string()),
-            away: error.is_about_all(),
+            away: error.is_about_all() || matches!(error, RequestError::Denied(_)),
         },
     }
 }

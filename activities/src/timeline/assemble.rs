@@ -373,7 +373,7 @@ impl Draft {
     }
 
     /// The schedule of a lane.
-    pub(super) fn listed(&self, lane: usize) -> &ListedSchedule {
+    pub(super) fn listed(&self, lane: usize) -> &Arc<ListedSchedule> {
         &self.listed[lane]
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::assemble::{DescribedLane, Draft, Timeline};
 use super::gaps::Facts;
@@ -41,6 +41,9 @@ pub struct TimelineLimits {
     pub runs: u64,
     /// Maximum number of schedules that are described.
     pub described: usize,
+    /// Maximum time for which a timeline waits for descriptions. Those that take longer are made
+    /// for the next timeline.
+    pub described_within: Duration,
 }
 
 impl Default for TimelineLimits {
@@ -48,6 +51,7 @@ impl Default for TimelineLimits {
         Self {
             runs: 20_000,
             described: 100,
+            described_within: DESCRIBED_WITHIN,
         }
     }
 }
@@ -57,7 +61,9 @@ impl Default for TimelineLimits {
 pub struct TimelineReader {
     limits: TimelineLimits,
     retention: Mutex<Option<(Instant, Option<Duration>)>>,
-    descriptions: StdMutex<BTreeMap<ScheduleId, Description>>,
+    descriptions: Arc<Descriptions>,
+    /// Held by the one who describes schedules.
+    describing: Arc<Mutex<()>>,
 }
 
 /// A description that was made before.
@@ -167,41 +173,72 @@ impl TimelineReader {
         project: &Project,
         draft: &Draft,
     ) -> BTreeMap<usize, DescribedLane> {
+        let deadline = Instant::now() + self.limits.described_within;
+        let turn = Arc::clone(&self.describing).lock_owned();
+        let Ok(turn) = timeout_at(deadline, turn).await else {
+            return self.descriptions.known(draft).0;
+        };
+        let (described, mut missing) = self.descriptions.known(draft);
+        missing.truncate(self.limits.described);
+        if missing.is_empty() {
+            return described;
+        }
+        // What is not described in time is known to those who ask later.
+        let describing = tokio::spawn(describe_all(
+            schedules.clone(),
+            project.clone(),
+            missing,
+            Arc::clone(&self.descriptions),
+            turn,
+        ));
+        drop(timeout_at(deadline, describing).await);
+        self.descriptions.known(draft).0
+    }
+}
+
+/// Describes schedules, and keeps the descriptions that are made in time.
+async fn describe_all(
+    schedules: Schedules,
+    project: Project,
+    missing: Vec<Arc<ListedSchedule>>,
+    descriptions: Arc<Descriptions>,
+    _turn: OwnedMutexGuard<()>,
+) {
+    let describe = async |listed: Arc<ListedSchedule>| {
+        let lane = described_lane(&schedules, &project, &listed.view.id).await;
+        descriptions.keep(&listed, lane);
+    };
+    let all = stream::iter(missing).for_each_concurrent(CONCURRENCY, describe);
+    if timeout(DESCRIBED_WITHIN, all).await.is_err() {
+        tracing::debug!("some schedules of the timeline could not be described in time");
+    }
+}
+
+/// The last descriptions.
+#[derive(Debug, Default)]
+struct Descriptions(StdMutex<BTreeMap<ScheduleId, Description>>);
+
+impl Descriptions {
+    /// The descriptions that a draft needs, by lane, and the schedules of those that are not
+    /// known.
+    fn known(&self, draft: &Draft) -> (BTreeMap<usize, DescribedLane>, Vec<Arc<ListedSchedule>>) {
         let mut described = BTreeMap::new();
         let mut missing = Vec::new();
-        {
-            let mut kept = self.descriptions();
-            kept.retain(|_, one| one.at.elapsed() < DESCRIPTION_AGE);
-            for lane in draft.to_describe() {
-                let listed = draft.listed(lane);
-                let known = kept.get(&listed.view.id);
-                match known.filter(|known| known.digest == listed.times.digest) {
-                    Some(known) => described.extend(known.lane.clone().map(|one| (lane, one))),
-                    None => missing.push(lane),
-                }
+        let mut kept = self.kept();
+        kept.retain(|_, one| one.at.elapsed() < DESCRIPTION_AGE);
+        for lane in draft.to_describe() {
+            let listed = draft.listed(lane);
+            let known = kept.get(&listed.view.id);
+            match known.filter(|known| known.digest == listed.times.digest) {
+                Some(known) => described.extend(known.lane.clone().map(|one| (lane, one))),
+                None => missing.push(Arc::clone(listed)),
             }
         }
-        missing.truncate(self.limits.described);
-        let asked = missing.into_iter().map(async |lane| {
-            let listed = draft.listed(lane);
-            let known = described_lane(schedules, project, &listed.view.id).await;
-            (lane, known)
-        });
-        let mut answers = stream::iter(asked).buffer_unordered(CONCURRENCY);
-        let all = async {
-            while let Some((lane, known)) = answers.next().await {
-                let listed = draft.listed(lane);
-                self.keep(listed, known.clone());
-                described.extend(known.map(|one| (lane, one)));
-            }
-        };
-        // The descriptions that were made by then are enough.
-        drop(timeout(DESCRIBED_WITHIN, all).await);
-        described
+        (described, missing)
     }
 
     fn keep(&self, listed: &ListedSchedule, lane: Option<DescribedLane>) {
-        let mut kept = self.descriptions();
+        let mut kept = self.kept();
         if kept.len() < DESCRIPTIONS {
             let description = Description {
                 at: Instant::now(),
@@ -212,9 +249,8 @@ impl TimelineReader {
         }
     }
 
-    fn descriptions(&self) -> MutexGuard<'_, BTreeMap<ScheduleId, Description>> {
-        let kept = self.descriptions.lock();
-        kept.unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, BTreeMap<ScheduleId, Description>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -240,18 +240,23 @@ impl Backend for Shared {
         Ok(event_runs(&self.requests()?, &self.project, &id).await?)
     }
 
-    async fn schedules(&self) -> Result<Vec<ListedSchedule>, BackendError> {
+    async fn schedules(
+        &self,
+        previous: &[Arc<ListedSchedule>],
+    ) -> Result<Vec<Arc<ListedSchedule>>, BackendError> {
         let requests = self.requests()?;
         let status = self.status_if_any().await;
         let snapshot = self.snapshot();
         let files = ViewFiles::of(&self.project, &snapshot);
         let context = self.view_context(status.as_ref(), &files);
-        Ok(view::list_with_times(&requests, context, Some(&self.monitor)).await?)
+        let monitor = Some(&*self.monitor);
+        Ok(view::list_with_times(&requests, context, monitor, previous).await?)
     }
 
-    async fn ask_running(&self, listed: &mut [ListedSchedule]) {
+    async fn ask_running(&self, listed: &mut [Arc<ListedSchedule>]) {
         if let Ok(requests) = self.requests() {
-            let views = listed.iter_mut().map(|one| &mut one.view);
+            let running = listed.iter_mut().filter(|one| one.seems_running());
+            let views = running.map(|one| &mut Arc::make_mut(one).view);
             view::ask_running(&requests, views).await;
         }
     }

@@ -139,10 +139,14 @@ pub trait Backend: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<EventRun>, BackendError>> + Send;
 
     /// The project's schedules with their times, by definition. Describes none of them.
-    fn schedules(&self) -> impl Future<Output = Result<Vec<ListedSchedule>, BackendError>> + Send;
+    /// Those that have not changed since `previous`, the list before, are the same in memory.
+    fn schedules(
+        &self,
+        previous: &[Arc<ListedSchedule>],
+    ) -> impl Future<Output = Result<Vec<Arc<ListedSchedule>>, BackendError>> + Send;
 
     /// Asks the last runs that seem to go on for their status, a limited number of them.
-    fn ask_running(&self, listed: &mut [ListedSchedule]) -> impl Future<Output = ()> + Send;
+    fn ask_running(&self, listed: &mut [Arc<ListedSchedule>]) -> impl Future<Output = ()> + Send;
 
     /// The history entries of a definition, or of the whole project, newest first.
     fn history(

@@ -57,7 +57,7 @@ struct EndedRuns(Mutex<BTreeMap<String, String>>);
 impl EndedRuns {
     /// Corrects the statuses of runs that seem to go on. Asks for those that are not known
     /// to have ended.
-    async fn correct(&self, backend: &impl Backend, listed: &mut [ListedSchedule]) {
+    async fn correct(&self, backend: &impl Backend, listed: &mut [Arc<ListedSchedule>]) {
         let known = std::mem::take(&mut *self.lock());
         let mut seemed_running = BTreeSet::new();
         for run in running(listed) {
@@ -81,11 +81,9 @@ impl EndedRuns {
 }
 
 /// The last runs that seem to go on.
-fn running(listed: &mut [ListedSchedule]) -> impl Iterator<Item = &mut LastRun> {
-    let runs = listed
-        .iter_mut()
-        .filter_map(|one| one.view.last_run.as_mut());
-    runs.filter(|run| run.status.as_deref() == Some(RUNNING))
+fn running(listed: &mut [Arc<ListedSchedule>]) -> impl Iterator<Item = &mut LastRun> {
+    let running = listed.iter_mut().filter(|one| one.seems_running());
+    running.filter_map(|one| Arc::make_mut(one).view.last_run.as_deref_mut())
 }
 
 impl Listings {
@@ -98,12 +96,14 @@ impl Listings {
     ) -> Result<Arc<Listing>, BackendError> {
         let list = async {
             let (at, began) = (Timestamp::now(), Instant::now());
-            let mut schedules = Box::pin(backend.schedules()).await?;
+            let previous = self.last.newest();
+            let previous = previous.as_ref().map_or(&[][..], |one| &one.schedules);
+            let mut schedules = Box::pin(backend.schedules(previous)).await?;
             self.ended.correct(backend, &mut schedules).await;
             let unknown = schedules.iter().flat_map(|one| &one.unknown).copied();
             let listing = Listing {
                 unknown: unknown.collect(),
-                schedules: Arc::new(schedules.into_iter().map(Arc::new).collect()),
+                schedules: Arc::new(schedules),
                 took: began.elapsed(),
                 began,
                 at,

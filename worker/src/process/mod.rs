@@ -26,7 +26,7 @@ use std::time::Duration;
 use almanac_activities::event_stream::{EventStream, StreamSettings};
 use almanac_activities::router::EventRouter;
 use almanac_activities::steps::{StepKeys, Steps};
-use almanac_activities::timeline::TimelineReader;
+use almanac_activities::timeline::{TimelineLimits, TimelineReader};
 use almanac_base::names::{Project, WorkerId};
 use anyhow::Context as _;
 use futures::future::BoxFuture;
@@ -53,6 +53,9 @@ use crate::connect::{self, Connector};
 use crate::health::Health;
 use crate::registry::{ReadDepth, Registry, WatchOptions, spawn_watcher};
 use crate::telemetry::{MetricsPage, SdkMeter};
+
+/// Maximum time for which the timeline of a page or of the API waits for descriptions.
+const DESCRIBED_WITHIN: Duration = Duration::from_millis(300);
 
 /// A function that serves HTTP on a listener until the token is canceled.
 pub type Serve =
@@ -190,7 +193,10 @@ impl Process {
             metrics: metrics.clone(),
             monitor: Arc::default(),
             temporal_ui: args.temporal_ui_url.clone(),
-            timelines: TimelineReader::default(),
+            timelines: TimelineReader::new(TimelineLimits {
+                described_within: DESCRIBED_WITHIN,
+                ..TimelineLimits::default()
+            }),
             events: router,
             stream: stream.clone(),
             publisher: steps.publisher(),

@@ -8,12 +8,17 @@ use std::error::Error as _;
 
 use prost::Message as _;
 use temporalio_common::protos::google::rpc::Status as RpcStatus;
-use temporalio_common::protos::temporal::api::errordetails::v1::NamespaceNotFoundFailure;
+use temporalio_common::protos::temporal::api::enums::v1::ResourceExhaustedCause;
+use temporalio_common::protos::temporal::api::errordetails::v1::{
+    NamespaceNotFoundFailure, ResourceExhaustedFailure,
+};
 use tonic::{Code, Status};
 
 /// Types of the error details by which the server proves an absence.
 const NO_NAMESPACE: &str = "temporal.api.errordetails.v1.NamespaceNotFoundFailure";
 const NOT_FOUND: &str = "temporal.api.errordetails.v1.NotFoundFailure";
+/// Type of the error details that say what is used up.
+const EXHAUSTED: &str = "temporal.api.errordetails.v1.ResourceExhaustedFailure";
 
 /// A request that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +39,10 @@ pub enum RequestError {
     /// The server refuses the request in this form.
     #[error("refused by the server: {0}")]
     Refused(String),
+    /// The server does not let this client make the request, or does not know it: the same request
+    /// may succeed with other credentials, or at another address.
+    #[error("refused by the server: {0}")]
+    Denied(String),
     /// The server answered, and failed on this request; other requests may
     /// succeed. The state after a write is unknown.
     #[error("the server failed: {0}")]
@@ -56,11 +65,17 @@ impl RequestError {
                 Some(name) if name.is_empty() => Self::NoNamespace(namespace.to_owned()),
                 Some(name) => Self::NoNamespace(name),
                 None if detail(status, NOT_FOUND).is_some() => Self::NotFound,
-                None => Self::Refused(text()),
+                None => Self::Denied(text()),
             },
+            Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => {
+                Self::Denied(text())
+            }
             Code::AlreadyExists => Self::AlreadyExists,
             Code::FailedPrecondition if status.message().contains("conflict token") => Self::Stale,
             _ if RetryBudget::of(status) == RetryBudget::None => Self::Refused(text()),
+            Code::ResourceExhausted if Exhausted::of(status) == Exhausted::Workflow => {
+                Self::Failed(text())
+            }
             _ if is_unserved(status) => Self::Unavailable(text()),
             _ => Self::Failed(text()),
         }
@@ -70,7 +85,11 @@ impl RequestError {
     /// server works, and serves other requests.
     pub fn is_about_one(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Failed(_) | Self::Undecodable(_) | Self::Stale => true,
+            Self::Refused(_)
+            | Self::Denied(_)
+            | Self::Failed(_)
+            | Self::Undecodable(_)
+            | Self::Stale => true,
             Self::NotFound | Self::NoNamespace(_) | Self::AlreadyExists | Self::Unavailable(_) => {
                 false
             }
@@ -104,11 +123,14 @@ pub(super) enum RetryBudget {
 impl RetryBudget {
     pub(super) fn of(status: &Status) -> Self {
         match status.code() {
-            Code::Unavailable
-            | Code::ResourceExhausted
-            | Code::DeadlineExceeded
-            | Code::Cancelled
-            | Code::Aborted => Self::Many,
+            Code::ResourceExhausted => match Exhausted::of(status) {
+                Exhausted::Message => Self::None,
+                Exhausted::Workflow => Self::Few,
+                Exhausted::Server => Self::Many,
+            },
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => {
+                Self::Many
+            }
             _ if status.source().is_some() => Self::Many,
             Code::Internal | Code::Unknown | Code::DataLoss => Self::Few,
             _ => Self::None,
@@ -121,6 +143,37 @@ impl RetryBudget {
             Self::None => 1,
             Self::Few => 4,
             Self::Many => 6,
+        }
+    }
+}
+
+/// What is used up, by the status `ResourceExhausted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exhausted {
+    /// The starts or the updates of one workflow id.
+    Workflow,
+    /// The size of a message: the same message is too large again.
+    Message,
+    /// A limit of the server or of the namespace, for all requests.
+    Server,
+}
+
+impl Exhausted {
+    pub(super) fn of(status: &Status) -> Self {
+        let Some(value) = detail(status, EXHAUSTED) else {
+            // gRPC itself refuses what is too large, and has no details.
+            let is_message = status.message().contains("larger than max");
+            return if is_message {
+                Self::Message
+            } else {
+                Self::Server
+            };
+        };
+        let failure = ResourceExhaustedFailure::decode(value.as_slice()).unwrap_or_default();
+        if failure.cause() == ResourceExhaustedCause::BusyWorkflow {
+            Self::Workflow
+        } else {
+            Self::Server
         }
     }
 }
@@ -195,8 +248,38 @@ mod tests {
             detailed(Code::NotFound, "temporal.api.errordetails.v1.Other", vec![]),
             Status::with_details(Code::NotFound, "text", vec![0xff, 0xff].into()),
         ] {
-            assert!(matches!(of(&open), RequestError::Refused(_)), "{open:?}");
+            assert!(matches!(of(&open), RequestError::Denied(_)), "{open:?}");
             assert_eq!(missing_namespace(&open), None);
+        }
+    }
+
+    #[test]
+    fn what_is_used_up_says_which_requests_are_refused() {
+        let exhausted = |cause: ResourceExhaustedCause| {
+            let failure = ResourceExhaustedFailure {
+                cause: cause.into(),
+                ..ResourceExhaustedFailure::default()
+            };
+            detailed(Code::ResourceExhausted, EXHAUSTED, failure.encode_to_vec())
+        };
+        let busy = exhausted(ResourceExhaustedCause::BusyWorkflow);
+        assert!(matches!(of(&busy), RequestError::Failed(_)));
+        let all = exhausted(ResourceExhaustedCause::RpsLimit);
+        assert!(of(&all).is_about_all());
+        let large = "grpc: received message larger than max (4194400 vs. 4194304)";
+        let large = Status::resource_exhausted(large);
+        assert!(matches!(of(&large), RequestError::Refused(_)));
+    }
+
+    #[test]
+    fn only_other_credentials_or_another_address_help_against_a_denial() {
+        for code in [
+            Code::Unauthenticated,
+            Code::PermissionDenied,
+            Code::Unimplemented,
+        ] {
+            let error = of(&Status::new(code, "text"));
+            assert!(matches!(error, RequestError::Denied(_)), "{code:?}");
         }
     }
 

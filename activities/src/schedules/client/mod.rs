@@ -29,12 +29,13 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 use tokio::sync::OnceCell;
 use tonic::{Code, Request, Status};
 
-use failure::RetryBudget;
+use failure::{Exhausted, RetryBudget};
 pub use failure::{RequestError, missing_namespace};
 pub use times::MATCHING_LIMIT;
 pub use workflows::WorkflowList;
 
 use super::{ListEntry, RateLimiter, wire};
+use crate::blocking::compute;
 use crate::jitter::jittered;
 use crate::steps::StepKeys;
 
@@ -119,8 +120,18 @@ impl Schedules {
     /// or not. If a page fails, the whole list fails: a partial list would be
     /// wrong.
     pub async fn list(&self, project: &Project) -> Result<Vec<ListEntry>, RequestError> {
+        self.list_as(project, |entry| entry).await
+    }
+
+    /// Lists the same schedules, each as what `of` makes of it. Page by page: the entries need not
+    /// be in memory together.
+    pub(super) async fn list_as<T>(
+        &self,
+        project: &Project,
+        mut of: impl FnMut(ListEntry) -> T,
+    ) -> Result<Vec<T>, RequestError> {
         let query = format!("ScheduleId STARTS_WITH '{}'", project.schedule_prefix());
-        let read = |entry| ListEntry::of(project, entry);
+        let read = |entry| of(ListEntry::of(project, entry));
         self.list_by(&query, read).await
     }
 
@@ -133,7 +144,7 @@ impl Schedules {
     async fn list_by<T>(
         &self,
         query: &str,
-        of: impl Fn(ScheduleListEntry) -> T,
+        mut of: impl FnMut(ScheduleListEntry) -> T,
     ) -> Result<Vec<T>, RequestError> {
         let mut entries = Vec::new();
         let mut page = self.page(query, Vec::new()).await?;
@@ -142,7 +153,7 @@ impl Schedules {
                 let listed = std::mem::take(&mut page.schedules);
                 // Room for just these: twice as much would stay reserved for the whole pass.
                 entries.reserve_exact(listed.len());
-                entries.extend(listed.into_iter().map(&of));
+                compute(|| entries.extend(listed.into_iter().map(&mut of)));
             };
             // An empty page with a token is not the last page.
             if page.next_page_token.is_empty() {
@@ -427,7 +438,9 @@ impl Schedules {
                 Err(_) => Status::deadline_exceeded("no complete answer in time"),
             };
             spent += began.elapsed();
-            if status.code() == Code::ResourceExhausted {
+            if status.code() == Code::ResourceExhausted
+                && Exhausted::of(&status) == Exhausted::Server
+            {
                 self.rate_limiter.refused();
             }
             if count >= tries(&status) || spent >= TRIES_TIMEOUT {

@@ -73,7 +73,7 @@ pub struct ScheduleView {
     pub by: Option<String>,
     /// The override in force.
     #[serde(rename = "override")]
-    pub overridden: Option<Override>,
+    pub overridden: Option<Box<Override>>,
     /// The times in force in words, in at most 80 characters, such as `04:30
     /// Mon–Fri Europe/Berlin`. Counts end with `or more` if a list may not show
     /// everything.
@@ -92,7 +92,7 @@ pub struct ScheduleView {
     /// Some of the times after `next_run`.
     pub next_runs: Vec<Timestamp>,
     /// The last run that the schedule started.
-    pub last_run: Option<LastRun>,
+    pub last_run: Option<Box<LastRun>>,
     /// Actions that were due and never started, since the schedule was created.
     /// `null` in a list, which does not show them.
     pub missed: Option<Missed>,
@@ -130,6 +130,14 @@ pub struct LastRun {
 pub struct ListedSchedule {
     pub view: ScheduleView,
     pub times: ListedTimes,
+}
+
+impl ListedSchedule {
+    /// Returns `true` if the last run has not ended, as far as the schedule knows.
+    pub fn seems_running(&self) -> bool {
+        let last = self.view.last_run.as_ref();
+        last.is_some_and(|run| run.status.as_deref() == Some(RUNNING))
+    }
 }
 
 impl Deref for ListedSchedule {

@@ -47,22 +47,29 @@ pub async fn list(
     .await
 }
 
-/// The schedules that [`list`] gives, each with its times. Those with equal specs share one.
+/// The schedules that [`list`] gives, each with its times. Those with equal specs share one. What
+/// has not changed since `previous`, the list before, shares its memory with that list.
 pub async fn list_with_times(
     schedules: &Schedules,
     context: ViewContext<'_>,
     monitor: Option<&ScheduleMonitor>,
-) -> Result<Vec<ListedSchedule>, RequestError> {
+    previous: &[Arc<ListedSchedule>],
+) -> Result<Vec<Arc<ListedSchedule>>, RequestError> {
     let mut specs = SharedSpecs::default();
     list_as(schedules, context, monitor, |observed| {
+        let before = previous.binary_search_by(|one| one.definition.cmp(&observed.definition));
         let mut times = times(&observed, context);
         specs.share(&mut times.spec);
         if let Some(spec) = times.after.as_mut().and_then(|after| after.spec.as_mut()) {
             specs.share(spec);
         }
-        ListedSchedule {
+        let listed = ListedSchedule {
             view: view(observed, context),
             times,
+        };
+        match before.map(|at| &previous[at]) {
+            Ok(before) if **before == listed => Arc::clone(before),
+            _ => Arc::new(listed),
         }
     })
     .await
@@ -90,32 +97,30 @@ async fn list_as<T>(
     monitor: Option<&ScheduleMonitor>,
     mut show: impl FnMut(Observed) -> T,
 ) -> Result<Vec<T>, RequestError> {
-    let listed = schedules.list(context.project).await?;
-    Ok(compute(|| {
-        let definitions_by_schedule = definitions_by_schedule(context);
-        let current = monitor.filter(|monitor| is_current(monitor, context));
-        let all: BTreeMap<DefinitionId, ListEntry> = listed
-            .into_iter()
-            .filter_map(|entry| {
-                let owner = entry.owner.as_ref();
-                let definition = owner.or_else(|| definitions_by_schedule.get(&entry.schedule))?;
-                Some((definition.clone(), entry))
-            })
-            .collect();
-        let shown = all.into_iter().map(|(definition, entry)| {
-            let current = current.filter(|_| entry.owner.is_some());
-            show(Observed {
-                definition,
-                overdue: current.map_or(Overdue::NotChecked, |monitor| {
-                    monitor.overdue(&entry.schedule)
-                }),
-                drift: current.and_then(|monitor| monitor.drift(&entry.schedule)),
-                described: None,
-                entry,
-            })
-        });
-        shown.collect()
-    }))
+    let definitions_by_schedule = definitions_by_schedule(context);
+    let mut all = BTreeMap::new();
+    let read = |entry: ListEntry| {
+        let owner = entry.owner.as_ref();
+        let Some(definition) = owner.or_else(|| definitions_by_schedule.get(&entry.schedule))
+        else {
+            return;
+        };
+        let definition = definition.clone();
+        let current =
+            monitor.filter(|monitor| entry.owner.is_some() && is_current(monitor, context));
+        let observed = Observed {
+            definition: definition.clone(),
+            overdue: current.map_or(Overdue::NotChecked, |monitor| {
+                monitor.overdue(&entry.schedule)
+            }),
+            drift: current.and_then(|monitor| monitor.drift(&entry.schedule)),
+            described: None,
+            entry,
+        };
+        all.insert(definition, show(observed));
+    };
+    schedules.list_as(context.project, read).await?;
+    Ok(all.into_values().collect())
 }
 
 /// Asks the last runs of the first schedules for their status, where the list
@@ -374,12 +379,12 @@ mod tests {
             entry,
         };
         ScheduleView {
-            last_run: Some(LastRun {
+            last_run: Some(Box::new(LastRun {
                 at: Timestamp::UNIX_EPOCH,
                 workflow_id: "p/job".to_owned(),
                 run_id: String::new(),
                 status: Some(status.to_owned()),
-            }),
+            })),
             ..view(observed, context)
         }
     }

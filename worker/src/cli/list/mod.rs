@@ -172,7 +172,7 @@ fn table(views: &[ScheduleView], wide: bool, now: Timestamp) -> Page {
             Cell::toned(tone(view.state), state(view, wide)),
             view.summary.clone().into(),
             next(view, wide, now),
-            last(view.last_run.as_ref(), wide, now),
+            last(view.last_run.as_deref(), wide, now),
         ];
         if wide {
             cells.push(view.workflow_type.clone().into());

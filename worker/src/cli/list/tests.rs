@@ -37,7 +37,7 @@ pub(in crate::cli) fn view(id: &str) -> ScheduleView {
         workflow_type: "InvoiceRun".to_owned(),
         next_run: Some(at("2026-03-02T12:04:12Z")),
         next_runs: Vec::new(),
-        last_run: Some(run("completed")),
+        last_run: Some(Box::new(run("completed"))),
         missed: None,
         overdue: None,
         overdue_since: None,
@@ -72,11 +72,11 @@ fn views() -> Vec<ScheduleView> {
         ScheduleView {
             summary: "every 20s".to_owned(),
             next_run: Some(at("2026-03-02T12:00:07Z")),
-            last_run: Some(run("running")),
+            last_run: Some(Box::new(run("running"))),
             ..view("heartbeat")
         },
         ScheduleView {
-            last_run: Some(run("timed_out")),
+            last_run: Some(Box::new(run("timed_out"))),
             ..view("invoices-of-the-night-with-a-long-name")
         },
         ScheduleView {
@@ -89,10 +89,10 @@ fn views() -> Vec<ScheduleView> {
             paused_by: Some(PausedBy::Override),
             reason: Some("disk full".to_owned()),
             by: Some("ann@ops".to_owned()),
-            overridden: Some(Override {
+            overridden: Some(Box::new(Override {
                 until: Some(at("2026-03-02T14:00:00Z")),
                 ..Override::default()
-            }),
+            })),
             ..in_states(
                 "report",
                 &[ScheduleState::Overridden, ScheduleState::Paused],

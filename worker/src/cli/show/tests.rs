@@ -71,14 +71,14 @@ fn troubled() -> ScheduleDetail {
         paused_by: Some(PausedBy::Override),
         reason: Some("disk full".to_owned()),
         by: Some("ann@ops".to_owned()),
-        overridden: Some(Override {
+        overridden: Some(Box::new(Override {
             enabled: Some(false),
             cron: Some(vec!["0 5 * * *".to_owned()]),
             by: "ann@ops".to_owned(),
             reason: "disk full\nforged".to_owned(),
             until: Some(at("2026-03-02T14:00:00.987654Z")),
             ..Override::default()
-        }),
+        })),
         missed: Some(Missed {
             overlap: 2,
             catchup_window: 1,

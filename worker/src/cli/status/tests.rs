@@ -104,10 +104,10 @@ fn broken() -> ProjectStatus {
     let overridden = ScheduleView {
         reason: Some("disk full".to_owned()),
         by: Some("ann@ops".to_owned()),
-        overridden: Some(Override {
+        overridden: Some(Box::new(Override {
             until: Some(at("2026-03-02T14:00:00Z")),
             ..Override::default()
-        }),
+        })),
         ..in_states("report", &[ScheduleState::Overridden])
     };
     let failed = ScheduleView {

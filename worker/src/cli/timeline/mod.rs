@@ -8,7 +8,6 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use almanac_activities::schedules::view;
 use almanac_activities::timeline::{
@@ -71,10 +70,9 @@ pub(super) async fn run(args: &TimelineArgs) -> anyhow::Result<ExitCode> {
     };
     let status = remote.status_if_any().await;
     let context = super::view_context(&args.target.project, status.as_ref());
-    let listed = view::list_with_times(&remote.schedules, context, None)
+    let listed = view::list_with_times(&remote.schedules, context, None, &[])
         .await
         .context("list the schedules")?;
-    let listed = listed.into_iter().map(Arc::new).collect();
     let reader = TimelineReader::default();
     let timeline = reader
         .read(&remote.schedules, &args.target.project, window, listed)

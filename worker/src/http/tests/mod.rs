@@ -361,20 +361,26 @@ impl Backend for Fake {
         self.event_runs.clone()
     }
 
-    async fn schedules(&self) -> Result<Vec<ListedSchedule>, BackendError> {
+    async fn schedules(
+        &self,
+        _previous: &[Arc<ListedSchedule>],
+    ) -> Result<Vec<Arc<ListedSchedule>>, BackendError> {
         self.lists.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(self.slow_reads).await;
         if self.away {
             return Err(BackendError::Away("refused <b>".to_owned()));
         }
         let views = self.schedules.lock().unwrap().clone();
-        Ok(views.into_iter().map(listed).collect())
+        Ok(views
+            .into_iter()
+            .map(|view| Arc::new(listed(view)))
+            .collect())
     }
 
-    async fn ask_running(&self, listed: &mut [ListedSchedule]) {
+    async fn ask_running(&self, listed: &mut [Arc<ListedSchedule>]) {
         let asked = listed
             .iter_mut()
-            .filter_map(|one| one.view.last_run.as_mut());
+            .filter_map(|one| Arc::make_mut(one).view.last_run.as_mut());
         for run in asked.filter(|run| run.status.as_deref() == Some("running")) {
             self.asked_runs.fetch_add(1, Ordering::Relaxed);
             run.status = Some("completed".to_owned());

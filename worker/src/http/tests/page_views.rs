@@ -52,12 +52,12 @@ pub(super) fn project() -> Fake {
         ..schedule(1)
     };
     let healthy = ScheduleView {
-        last_run: Some(almanac_activities::schedules::view::LastRun {
+        last_run: Some(Box::new(almanac_activities::schedules::view::LastRun {
             at: Timestamp::UNIX_EPOCH,
             workflow_id: "test/job-2".to_owned(),
             run_id: "run".to_owned(),
             status: Some("timed_out".to_owned()),
-        }),
+        })),
         conditions: BTreeSet::new(),
         paused: false,
         paused_by: None,
@@ -614,7 +614,7 @@ fn running() -> Fake {
     };
     Fake {
         schedules: Mutex::new(vec![ScheduleView {
-            last_run: Some(run),
+            last_run: Some(Box::new(run)),
             ..schedule(1)
         }]),
         ..Fake::default()

@@ -135,23 +135,19 @@ pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView
         by: by.map(str::to_owned),
         summary: summary(&observed, desired, set),
         cron: crons(entry, desired, set),
-        every: entry
-            .spec
-            .intervals
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        every: exact(entry.spec.intervals.iter().map(ToString::to_string)),
         timezone: entry.spec.timezone.clone(),
         workflow_type: entry.workflow_type.clone(),
         next_run: next.next(),
-        next_runs: next.collect(),
+        next_runs: exact(next),
         last_run: entry.last.clone().and_then(|run| {
-            Some(LastRun {
+            let last = LastRun {
                 at: run.started?,
                 workflow_id: run.workflow_id,
                 run_id: run.run_id,
                 status: run.status,
-            })
+            };
+            Some(Box::new(last))
         }),
         missed: observed
             .described
@@ -168,7 +164,7 @@ pub(super) fn view(observed: Observed, context: ViewContext<'_>) -> ScheduleView
         },
         remaining_actions: observed.live().and_then(|live| live.remaining_actions),
         drift,
-        overridden: set.cloned(),
+        overridden: set.cloned().map(Box::new),
         state: conditions.state(),
         conditions: conditions.apply,
         unknown: conditions.unknown,
@@ -406,7 +402,14 @@ fn crons(entry: &ListEntry, desired: Option<&Desired>, set: Option<&Override>) -
     let others = entry.spec.calendars.iter();
     let others = others.filter(|calendar| !compiled.calendars.contains(calendar));
     let others = others.map(ToString::to_string);
-    written.iter().cloned().chain(others).collect()
+    exact(written.iter().cloned().chain(others))
+}
+
+/// Collects without reserving room for more: ten thousand views are kept.
+fn exact<T>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all: Vec<T> = items.collect();
+    all.shrink_to_fit();
+    all
 }
 
 /// The times of cron strings. Strings that do not compile add none.
