@@ -19,6 +19,10 @@ pub trait DefinitionSource: Send + Sync + 'static {
     /// The current definitions. An operation takes one snapshot and uses it to
     /// its end.
     fn snapshot(&self) -> Arc<Snapshot>;
+
+    /// Returns `true` if all definitions have been read once. Before that, an event may seem to
+    /// start nothing.
+    fn has_been_complete(&self) -> bool;
 }
 
 /// Activities that read the registry.

@@ -20,6 +20,8 @@ on_one_scheduler!(
     an_outage_of_temporal_loses_no_event_and_gives_none_up,
     events_that_cannot_be_handled_are_set_aside_and_block_no_other,
     an_event_is_a_dead_letter_before_it_ends,
+    a_dead_letter_of_an_earlier_process_is_replayed,
+    a_thousand_events_start_a_thousand_runs_through_every_failure,
     a_start_that_fails_is_tried_again_later_and_then_given_up,
     replicas_share_the_events,
     a_shutdown_finishes_what_it_can_and_hands_back_the_rest,
@@ -463,6 +465,135 @@ async fn an_event_is_a_dead_letter_before_it_ends(on: Scheduler) -> anyhow::Resu
     assert!(dead["attempt"].as_u64() > Some(1), "{dead}");
     all_ended(&project, &nats).await?;
     assert_eq!(dead_letters(&project, &nats).await?.len(), 1);
+    Ok(())
+}
+
+async fn a_dead_letter_of_an_earlier_process_is_replayed(on: Scheduler) -> anyhow::Result<()> {
+    const SCHEMA: &str =
+        "kind: event_type\nid: order.paid\nschema: { type: object, required: [amount] }\n";
+    let (project, nats) = prepared(on).await?;
+    project.write("types.yaml", SCHEMA)?;
+    let mut worker = started(&project, &nats).await?;
+    let subject = "events.order.paid";
+    let sent = event("1").to_string();
+    let first = nats.publish(subject, &[], &sent).await?;
+    let headers = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "2"),
+        ("ce-source", "/shop"),
+        ("ce-type", "order.paid"),
+        ("Content-Type", "application/json"),
+        ("Nats-Msg-Id", "binary"),
+    ];
+    let second = nats.publish(subject, &headers, "{}").await?;
+    let third = nats.publish("events.x", &[], "{").await?;
+    let mut before = Vec::new();
+    for sequence in [first, second, third] {
+        before.push(delivered(&worker, sequence, "dead").await?);
+    }
+    worker.kill()?;
+    worker.restart().await?;
+    connected(&worker).await?;
+    let other = started(&project, &nats).await?;
+    for (sequence, before) in [first, second, third].into_iter().zip(&before) {
+        for worker in [&worker, &other] {
+            let known = delivered(worker, sequence, "dead").await?;
+            for same in ["event", "reason", "attempt", "by"] {
+                assert_eq!(known[same], before[same], "{known}");
+            }
+        }
+    }
+
+    // As long as nothing has changed, the event is refused again and stays dead.
+    let path = |sequence: u64| format!("/api/v1/events/nats-EVENTS-{sequence}/replay");
+    let (status, body) = worker.post(&path(first), &[], "").await?;
+    assert_eq!(status, 422, "{body}");
+    assert_eq!(dead_letters(&project, &nats).await?.len(), 3);
+    project.write("types.yaml", "kind: event_type\nid: order.paid\n")?;
+    worker.sync().await?;
+    for sequence in [first, second] {
+        let (status, body) = worker.post(&path(sequence), &[], "").await?;
+        assert_eq!(status, 202, "{body}");
+    }
+    let (status, body) = worker.post(&path(third), &[], "").await?;
+    assert_eq!(status, 422, "{body}");
+    has_runs(&project, "takes", 2).await?;
+    let letters = dead_letters(&project, &nats).await?;
+    let left: Vec<_> = letters
+        .iter()
+        .map(|letter| header(letter, "Almanac-Dead-Sequence"))
+        .collect();
+    assert_eq!(left, [third.to_string()]);
+    for worker in [&worker, &other] {
+        eventually("the dead letters that are left", || async {
+            let all = deliveries(worker).await?;
+            let dead = all.iter().filter(|one| one["state"] == "dead");
+            let dead: Vec<_> = dead.map(|one| one["id"].clone()).collect();
+            ensure!(dead == [json!(format!("nats-EVENTS-{third}"))], "{dead:?}");
+            Ok(true)
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// NATS and Temporal are killed and restarted, and one of two workers stands still, each in the
+/// middle of the events.
+async fn a_thousand_events_start_a_thousand_runs_through_every_failure(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    const COUNT: usize = 1000;
+    const PART: usize = COUNT / 4;
+    let mut server = OwnServer::start(on)?;
+    let project = Project::at(&server.address()).await?;
+    let mut nats = Nats::start().await?;
+    nats.stream("EVENTS", "events.>").await?;
+    project.write("takes.yaml", TAKES)?;
+    impatient(&project, &nats, 1000).await?;
+    let (worker, mut stopped) = (
+        started(&project, &nats).await?,
+        started(&project, &nats).await?,
+    );
+    let publish = async |nats: &Nats, part: usize| {
+        let numbers = part * PART..(part + 1) * PART;
+        let bodies = numbers.map(|number| event(&number.to_string()).to_string());
+        nats.publish_all("events.order.paid", bodies).await
+    };
+    let in_the_middle = async |nats: &Nats, part: u64| {
+        eventually("some of the events to be handled", || async {
+            let info = nats.consumer("EVENTS", &consumer(&project)).await?;
+            Ok(info.ack_floor.stream_sequence > part * PART as u64)
+        })
+        .await
+    };
+    publish(&nats, 0).await?;
+    in_the_middle(&nats, 0).await?;
+    nats.kill()?;
+    nats.begin().await?;
+
+    publish(&nats, 1).await?;
+    in_the_middle(&nats, 1).await?;
+    server.kill()?;
+    publish(&nats, 2).await?;
+    server.restart()?;
+
+    in_the_middle(&nats, 2).await?;
+    stopped.process().signal("STOP")?;
+    publish(&nats, 3).await?;
+    in_the_middle(&nats, 3).await?;
+    all_ended(&project, &nats).await?;
+    stopped.process().signal("CONT")?;
+    connected(&stopped).await?;
+
+    has_runs(&project, "takes", COUNT).await?;
+    let ids = project
+        .temporal()
+        .workflow_ids("WorkflowType = 'RunDefinition'");
+    let mut ids = ids.await?;
+    ids.dedup();
+    assert_eq!(ids.len(), COUNT, "a workflow id has two runs");
+    assert!(dead_letters(&project, &nats).await?.is_empty());
+    drop(worker);
     Ok(())
 }
 

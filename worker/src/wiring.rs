@@ -22,6 +22,10 @@ use crate::process::{AnnouncementLog, Parts, WorkerSpec};
 use crate::registry::Registry;
 
 impl DefinitionSource for Registry {
+    fn has_been_complete(&self) -> bool {
+        Self::has_been_complete(self)
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         Self::snapshot(self)
     }

@@ -78,7 +78,7 @@ impl Consumer {
             )),
         })?;
         let info = consumer.cached_info();
-        if let Some(why) = unusable(&info.config) {
+        if let Some(why) = unusable(&info.config, &settings.subject) {
             return Err(StreamTrouble::Configuration(format!(
                 "the consumer `{consumer_name}` of the stream `{name}` {why}; {}",
                 hint(&name, &consumer_name)
@@ -154,7 +154,14 @@ fn config(project: &Project, subject: &Subject) -> Config {
 }
 
 /// Reason for which a consumer cannot be used, if there is one.
-fn unusable(config: &consumer::Config) -> Option<String> {
+fn unusable(config: &consumer::Config, subject: &Subject) -> Option<String> {
+    let filter = &config.filter_subject;
+    if !filter.is_empty() && *filter != subject.all() && subject.rest(filter).is_none() {
+        return Some(format!(
+            "delivers messages of `{filter}`, and events have subjects of `{}`",
+            subject.all()
+        ));
+    }
     if config.ack_policy != AckPolicy::Explicit {
         return Some("must have the acknowledgement policy `explicit`".to_owned());
     }
@@ -287,7 +294,15 @@ mod tests {
             ack_wait: ACK_WAIT,
             ..consumer::Config::default()
         };
-        assert_eq!(unusable(&good()), None);
+        let subject: Subject = "events".parse().unwrap();
+        assert_eq!(unusable(&good(), &subject), None);
+        for filter in ["events.>", "events.order.*"] {
+            let narrow = consumer::Config {
+                filter_subject: filter.to_owned(),
+                ..good()
+            };
+            assert_eq!(unusable(&narrow, &subject), None);
+        }
         let second = Duration::from_millis(900);
         for (bad, reason) in [
             (
@@ -325,8 +340,15 @@ mod tests {
                 },
                 "900ms",
             ),
+            (
+                consumer::Config {
+                    filter_subject: "shop.>".to_owned(),
+                    ..good()
+                },
+                "`shop.>`",
+            ),
         ] {
-            let why = unusable(&bad).unwrap();
+            let why = unusable(&bad, &subject).unwrap();
             assert!(why.contains(reason), "{why}");
         }
     }

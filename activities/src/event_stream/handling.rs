@@ -6,7 +6,6 @@ use std::time::Duration;
 use almanac_core::record::{Delivery, DeliveryState, DeliveryVia, EventKey, delivery_text};
 use async_nats::jetstream;
 use async_nats::jetstream::message::{AckKind, Info};
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +23,10 @@ const LONGEST_DELAY: Duration = Duration::from_mins(5);
 /// Number of times that Temporal answers others and is not available for an event, before the
 /// failure counts as the event's own.
 const AWAY_FOR_ONE: u32 = 3;
+/// Number of deliveries without an end, after which an event is not tried again: each of them
+/// ended with its process. Processes that hand an event back while Temporal is away count too, so
+/// the number is large.
+const UNENDED: u64 = 200;
 
 /// Handles messages.
 pub(super) struct Handler {
@@ -48,7 +51,6 @@ struct Message<'m> {
     received: Received<'m>,
     subject: &'m str,
     delivered: u64,
-    stored_at: Timestamp,
 }
 
 impl Handler {
@@ -62,6 +64,13 @@ impl Handler {
             );
             return;
         };
+        if self.subject.rest(message.subject.as_str()).is_none() {
+            // A consumer without a filter, on a stream that stores other messages too.
+            if let Err(error) = message.ack().await {
+                tracing::debug!(%error, "cannot acknowledge a message");
+            }
+            return;
+        }
         let placed = Message::new(&message.message, &info, &self.subject);
         let answer = tokio::select! {
             answer = self.answer(&placed) => answer,
@@ -94,7 +103,7 @@ impl Handler {
                 return self.bury(message, delivery, &Arc::new(Value::Null)).await;
             }
         };
-        if message.delivered > self.last_attempt {
+        if message.delivered > self.last_attempt.max(UNENDED) {
             // Each earlier attempt ended with the end of its process.
             let reason = format!("{} attempts did not end", message.delivered - 1);
             let delivery = Delivery {
@@ -175,12 +184,10 @@ impl<'m> Message<'m> {
         let whole = message.subject.as_str();
         let kind = subject.rest(whole).unwrap_or(whole);
         let (headers, body) = (message.headers.as_ref(), message.payload.as_ref());
-        let stored_at = Timestamp::from_nanosecond(info.published.unix_timestamp_nanos());
         Self {
             received: Received::new(kind, info, headers, body),
             subject: whole,
             delivered: u64::try_from(info.delivered).unwrap_or(1).max(1),
-            stored_at: stored_at.unwrap_or_else(|_| Timestamp::now()),
         }
     }
 
@@ -195,7 +202,7 @@ impl<'m> Message<'m> {
         let by = intake.and_then(|_| received.header(BY_HEADER));
         Arrival {
             delivery: delivery_id(received.stream, received.sequence),
-            at: self.stored_at,
+            at: received.stored_at,
             via: intake.unwrap_or(DeliveryVia::Nats),
             by: delivery_text(by.unwrap_or(received.stream)),
             attempt: self.delivered,
@@ -229,7 +236,7 @@ impl<'m> Message<'m> {
             stream: self.received.stream,
             sequence: self.received.sequence,
             deliveries: self.delivered,
-            stored_at: self.stored_at,
+            stored_at: self.received.stored_at,
             headers: self.received.headers,
             body: self.received.body,
         }

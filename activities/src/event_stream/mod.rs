@@ -13,7 +13,8 @@ mod handling;
 mod reading;
 mod temporal;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use almanac_base::names::Project;
@@ -35,7 +36,7 @@ use crate::router::EventRouter;
 use crate::steps::{CONNECTION_TIMEOUT, CredentialsWatch, NatsConnection, Subject};
 use condition::Condition;
 use consumer::{Backlog, Consumer};
-use dead_letters::DeadLetters;
+use dead_letters::{DeadLetters, KnownDeadLetters, LetterReader};
 use handling::Handler;
 use temporal::TemporalGate;
 
@@ -88,6 +89,9 @@ pub struct EventStream {
     condition: Condition,
     /// The last client, for the last acknowledgements.
     client: Mutex<Option<async_nats::Client>>,
+    /// The stream of dead letters, once there is a connection.
+    dead_letters: Mutex<Option<DeadLetters>>,
+    known_dead_letters: tokio::sync::Mutex<KnownDeadLetters>,
     /// Canceled when no more messages are pulled. Messages that wait for Temporal go back.
     stop: CancellationToken,
     /// Canceled when every message that is left goes back.
@@ -122,6 +126,8 @@ impl EventStream {
             slots: Arc::new(Semaphore::new(SLOTS as usize)),
             condition: Condition::default(),
             client: Mutex::default(),
+            dead_letters: Mutex::default(),
+            known_dead_letters: tokio::sync::Mutex::default(),
             stop,
             hand_back: CancellationToken::new(),
         }
@@ -156,7 +162,7 @@ impl EventStream {
             client = connecting => client.map_err(away)?,
             () = self.stop.cancelled() => return Ok(()),
         };
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client.clone());
+        *lock(&self.client) = Some(client.clone());
         let mut context = jetstream::new(client);
         context.set_timeout(CONNECTION_TIMEOUT);
         let consumer = tokio::select! {
@@ -172,6 +178,7 @@ impl EventStream {
                 "cannot create the stream of dead letters"
             );
         }
+        *lock(&self.dead_letters) = Some(dead_letters.clone());
         tracing::info!(
             stream = consumer.stream(),
             consumer = consumer.name(),
@@ -182,7 +189,7 @@ impl EventStream {
         let handler = Arc::new(Handler {
             router: Arc::clone(&self.router),
             temporal: Arc::clone(&self.temporal),
-            dead_letters,
+            dead_letters: dead_letters.clone(),
             subject: self.settings.subject.clone(),
             reads_plain_json: self.settings.reads_plain_json,
             last_attempt: consumer.last_attempt(),
@@ -190,6 +197,23 @@ impl EventStream {
             stop: self.stop.clone(),
             hand_back: self.hand_back.clone(),
         });
+        tokio::select! {
+            taken = self.take_messages(&consumer, &handler, &mut is_lost, &mut credentials) => taken,
+            never = self.watch_dead_letters(&dead_letters) => match never {},
+        }
+    }
+
+    /// Pulls messages and hands them to `handler`, until `stop`, until the credentials change or
+    /// until something is wrong.
+    async fn take_messages(
+        &self,
+        consumer: &Consumer,
+        handler: &Arc<Handler>,
+        is_lost: &mut watch::Receiver<bool>,
+        credentials: &mut CredentialsWatch,
+    ) -> Result<(), StreamTrouble> {
+        let url = self.settings.connection.url();
+        let away = |why: String| StreamTrouble::Away(format!("NATS at {url} {why}"));
         let mut upkeep = tokio::time::interval(UPKEEP);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -200,7 +224,7 @@ impl EventStream {
                     _ = is_lost.changed() => return Err(away("closed the connection".to_owned())),
                     permits = self.room() => break permits,
                     _ = upkeep.tick() => {
-                        if keep_up(&consumer, &mut credentials).await? == Credentials::Changed {
+                        if self.keep_up(consumer, credentials).await? == Credentials::Changed {
                             return Ok(());
                         }
                     }
@@ -218,7 +242,7 @@ impl EventStream {
                     message = batch.next() => match message {
                         Some(Ok(message)) => {
                             let permit = permits.pop();
-                            let handler = Arc::clone(&handler);
+                            let handler = Arc::clone(handler);
                             tokio::spawn(async move {
                                 handler.handle(message).await;
                                 drop(permit);
@@ -228,7 +252,7 @@ impl EventStream {
                         None => break,
                     },
                     _ = upkeep.tick() => {
-                        if keep_up(&consumer, &mut credentials).await? == Credentials::Changed {
+                        if self.keep_up(consumer, credentials).await? == Credentials::Changed {
                             return_unread(&mut batch).await;
                             return Ok(());
                         }
@@ -250,16 +274,65 @@ impl EventStream {
                 );
             }
         }
-        let client = self
-            .client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let client = lock(&self.client).take();
         if let Some(client) = client {
             let sent = tokio::time::timeout(LAST_MOMENT, client.flush()).await;
             if !matches!(sent, Ok(Ok(()))) {
                 tracing::debug!("the last acknowledgements may not have reached NATS");
             }
+        }
+    }
+
+    /// Removes the dead letter of a delivery, whose event has been handled since.
+    ///
+    /// # Errors
+    /// The dead letter could not be removed. It is known again after a restart.
+    pub async fn remove_dead_letter(&self, delivery: &str) -> Result<(), String> {
+        let Some(letters) = lock(&self.dead_letters).clone() else {
+            return Err("there is no connection to NATS".to_owned());
+        };
+        let mut known = self.known_dead_letters.lock().await;
+        known.remove(&self.letter_reader(&letters), delivery).await
+    }
+
+    /// Reads the state of the consumer for the metrics, and looks for other credentials.
+    async fn keep_up(
+        &self,
+        consumer: &Consumer,
+        credentials: &mut CredentialsWatch,
+    ) -> Result<Credentials, StreamTrouble> {
+        let Backlog {
+            pending,
+            ack_pending,
+            redelivered,
+        } = consumer.backlog().await?;
+        metrics::event_consumer(pending, ack_pending, redelivered);
+        if credentials.has_changed() {
+            tracing::info!("the credentials for NATS have changed; connecting again");
+            return Ok(Credentials::Changed);
+        }
+        Ok(Credentials::Same)
+    }
+
+    /// Reads the dead letters of other processes, again and again. Does not end.
+    async fn watch_dead_letters(&self, letters: &DeadLetters) -> Infallible {
+        loop {
+            {
+                let mut known = self.known_dead_letters.lock().await;
+                if let Err(reason) = known.refresh(&self.letter_reader(letters)).await {
+                    tracing::debug!(reason, "cannot read the dead letters");
+                }
+            }
+            tokio::time::sleep(UPKEEP).await;
+        }
+    }
+
+    fn letter_reader<'a>(&'a self, letters: &'a DeadLetters) -> LetterReader<'a> {
+        LetterReader {
+            letters,
+            router: &self.router,
+            subject: &self.settings.subject,
+            reads_plain_json: self.settings.reads_plain_json,
         }
     }
 
@@ -283,22 +356,8 @@ enum Credentials {
     Changed,
 }
 
-/// Reads the state of the consumer for the metrics, and looks for other credentials.
-async fn keep_up(
-    consumer: &Consumer,
-    credentials: &mut CredentialsWatch,
-) -> Result<Credentials, StreamTrouble> {
-    let Backlog {
-        pending,
-        ack_pending,
-        redelivered,
-    } = consumer.backlog().await?;
-    metrics::event_consumer(pending, ack_pending, redelivered);
-    if credentials.has_changed() {
-        tracing::info!("the credentials for NATS have changed; connecting again");
-        return Ok(Credentials::Changed);
-    }
-    Ok(Credentials::Same)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Hands back the messages of a batch that have arrived and that nobody has read.

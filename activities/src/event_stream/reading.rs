@@ -4,6 +4,7 @@ use almanac_events::CloudEvent;
 use almanac_events::binding::{self, STRUCTURED};
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::Info;
+use jiff::Timestamp;
 
 /// Header with the type of a message's content.
 const CONTENT_TYPE: &str = "content-type";
@@ -21,6 +22,9 @@ pub(super) struct Received<'m> {
     pub(super) kind: &'m str,
     pub(super) stream: &'m str,
     pub(super) sequence: u64,
+    /// Time at which the message was stored. A stream that is created again begins with the same
+    /// numbers.
+    pub(super) stored_at: Timestamp,
     pub(super) headers: Option<&'m HeaderMap>,
     pub(super) body: &'m [u8],
 }
@@ -36,6 +40,7 @@ impl<'m> Received<'m> {
             kind,
             stream: info.stream,
             sequence: info.stream_sequence,
+            stored_at: stored_at(info),
             headers,
             body,
         }
@@ -66,7 +71,10 @@ impl<'m> Received<'m> {
                 .header(MESSAGE_ID)
                 .filter(|id| !id.is_empty())
                 .map(str::to_owned);
-            let id = id.unwrap_or_else(|| format!("{}/{}", self.stream, self.sequence));
+            let id = id.unwrap_or_else(|| {
+                let stored_at = self.stored_at.as_nanosecond();
+                format!("{}/{}/{stored_at}", self.stream, self.sequence)
+            });
             let event = binding::plain(self.kind, &source, &id, self.body);
             return event.map_err(|error| error.to_string());
         }
@@ -109,6 +117,12 @@ impl<'m> Received<'m> {
     }
 }
 
+/// Time at which a message was stored.
+fn stored_at(info: &Info<'_>) -> Timestamp {
+    let stored_at = Timestamp::from_nanosecond(info.published.unix_timestamp_nanos());
+    stored_at.unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -127,6 +141,7 @@ mod tests {
             kind: "order.paid",
             stream: "EVENTS",
             sequence: 7,
+            stored_at: Timestamp::UNIX_EPOCH,
             headers: (!headers.is_empty()).then_some(&map),
             body: body.as_bytes(),
         };
@@ -163,7 +178,7 @@ mod tests {
         let event = read(&[], r#"{"n":1}"#, true).unwrap();
         let wanted = json!({
             "specversion": "1.0", "type": "order.paid", "source": "nats://EVENTS",
-            "id": "EVENTS/7", "data": { "n": 1 },
+            "id": "EVENTS/7/0", "data": { "n": 1 },
         });
         assert_eq!(event, wanted);
         let named = read(

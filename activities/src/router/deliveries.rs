@@ -1,19 +1,20 @@
 //! The last deliveries of events to this process, for people.
 //!
-//! The log is bounded and in memory. Deliveries that need attention are kept apart from the
-//! others, so that many events without a problem do not push them out.
+//! The log is bounded and in memory. Dead deliveries, others that need attention, and those that do
+//! not are kept apart, so that many of one kind do not push out those of another.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use almanac_base::size::json_size;
+use almanac_base::size::weight;
 use almanac_core::record::{Delivery, DeliveryState};
 use serde_json::Value;
 
-/// Maximum number of deliveries that are kept of those that need attention, and of the others.
+/// Maximum number of deliveries of each kind that are kept: dead ones, others that need attention,
+/// and those that do not.
 pub const DELIVERIES_KEPT: usize = 500;
-/// Maximum size of all events that are kept for a replay, in bytes of JSON.
-pub const EVENT_BYTES_KEPT: usize = 16 * 1024 * 1024;
+/// Maximum size of all events that are kept for a replay, in bytes of memory, approximately.
+pub const EVENT_BYTES_KEPT: u64 = 16 * 1024 * 1024;
 
 /// The last deliveries to this process.
 #[derive(Debug, Default)]
@@ -21,12 +22,14 @@ pub struct DeliveryLog(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    /// Deliveries that need attention, oldest first.
+    /// Deliveries of events that were given up, oldest first.
+    dead: VecDeque<Entry>,
+    /// Other deliveries that need attention, oldest first.
     troubled: VecDeque<Entry>,
     /// All other deliveries, oldest first.
     others: VecDeque<Entry>,
-    /// Size of the events of all entries, in bytes of JSON.
-    bytes: usize,
+    /// Size of the events of all entries, in bytes of memory, approximately.
+    bytes: u64,
     /// Number of deliveries that were recorded, with repetitions.
     recorded: u64,
 }
@@ -35,7 +38,7 @@ struct Entries {
 struct Entry {
     delivery: Delivery,
     /// The event, for a replay. `None` if there was no more room for it.
-    event: Option<(Arc<Value>, usize)>,
+    event: Option<(Arc<Value>, u64)>,
 }
 
 impl DeliveryLog {
@@ -43,28 +46,33 @@ impl DeliveryLog {
     /// accepted may have been handled before it is recorded as accepted: then nothing changes.
     pub fn record(&self, delivery: Delivery, event: &Arc<Value>) {
         let mut entries = self.lock();
-        let is_known = || entries.all().any(|entry| entry.delivery.id == delivery.id);
-        if delivery.state == DeliveryState::Accepted && is_known() {
+        if delivery.state == DeliveryState::Accepted && entries.state(&delivery.id).is_some() {
             return;
         }
         entries.remove(&delivery.id);
-        entries.recorded += 1;
-        let size = json_size(event.as_ref());
-        entries.bytes += size;
-        let entry = Entry {
-            event: Some((Arc::clone(event), size)),
-            delivery,
-        };
-        let list = if needs_attention(entry.delivery.state) {
-            &mut entries.troubled
-        } else {
-            &mut entries.others
-        };
-        list.push_back(entry);
-        let surplus = list.len().saturating_sub(DELIVERIES_KEPT);
-        let gone: Vec<Entry> = list.drain(..surplus).collect();
-        entries.bytes -= gone.iter().map(Entry::size).sum::<usize>();
-        entries.fit();
+        entries.add(delivery, event);
+    }
+
+    /// Adds the delivery of an event that another process gave up, unless this process knows the
+    /// delivery and does not wait for it.
+    pub fn recall_dead(&self, delivery: Delivery, event: &Arc<Value>) {
+        let mut entries = self.lock();
+        match entries.state(&delivery.id) {
+            None | Some(DeliveryState::Waiting | DeliveryState::Accepted) => {
+                entries.remove(&delivery.id);
+                entries.add(delivery, event);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Forgets a delivery whose event was given up, because the event has been handled since.
+    pub fn forget_dead(&self, id: &str) {
+        let mut entries = self.lock();
+        if entries.state(id) == Some(DeliveryState::Dead) {
+            entries.remove(id);
+            entries.recorded += 1;
+        }
     }
 
     /// Number of deliveries that were recorded since the process started. It changes whenever a
@@ -96,11 +104,40 @@ impl DeliveryLog {
 
 impl Entries {
     fn all(&self) -> impl Iterator<Item = &Entry> {
-        self.troubled.iter().chain(&self.others)
+        let troubled = self.dead.iter().chain(&self.troubled);
+        troubled.chain(&self.others)
+    }
+
+    fn state(&self, id: &str) -> Option<DeliveryState> {
+        let entry = self.all().find(|entry| entry.delivery.id == id)?;
+        Some(entry.delivery.state)
+    }
+
+    fn add(&mut self, delivery: Delivery, event: &Arc<Value>) {
+        self.recorded += 1;
+        let size = weight(event);
+        self.bytes += size;
+        let entry = Entry {
+            event: Some((Arc::clone(event), size)),
+            delivery,
+        };
+        let list = match entry.delivery.state {
+            DeliveryState::Dead => &mut self.dead,
+            DeliveryState::Refused | DeliveryState::Waiting => &mut self.troubled,
+            DeliveryState::Accepted
+            | DeliveryState::NoMatch
+            | DeliveryState::Started
+            | DeliveryState::Unknown => &mut self.others,
+        };
+        list.push_back(entry);
+        let surplus = list.len().saturating_sub(DELIVERIES_KEPT);
+        let gone: Vec<Entry> = list.drain(..surplus).collect();
+        self.bytes -= gone.iter().map(Entry::size).sum::<u64>();
+        self.fit();
     }
 
     fn remove(&mut self, id: &str) {
-        for list in [&mut self.troubled, &mut self.others] {
+        for list in [&mut self.dead, &mut self.troubled, &mut self.others] {
             // Most deliveries that are replaced are recent.
             let at = list.iter().rposition(|entry| entry.delivery.id == id);
             if let Some(entry) = at.and_then(|at| list.remove(at)) {
@@ -112,7 +149,8 @@ impl Entries {
     /// Drops events, the oldest of deliveries without a problem first, until the rest is small
     /// enough.
     fn fit(&mut self) {
-        for entry in self.others.iter_mut().chain(&mut self.troubled) {
+        let problems = self.troubled.iter_mut().chain(&mut self.dead);
+        for entry in self.others.iter_mut().chain(problems) {
             if self.bytes <= EVENT_BYTES_KEPT {
                 return;
             }
@@ -123,19 +161,8 @@ impl Entries {
 }
 
 impl Entry {
-    fn size(&self) -> usize {
+    fn size(&self) -> u64 {
         self.event.as_ref().map_or(0, |(_, size)| *size)
-    }
-}
-
-/// Returns `true` if a person should look at a delivery in this state.
-fn needs_attention(state: DeliveryState) -> bool {
-    match state {
-        DeliveryState::Refused | DeliveryState::Waiting | DeliveryState::Dead => true,
-        DeliveryState::Accepted
-        | DeliveryState::NoMatch
-        | DeliveryState::Started
-        | DeliveryState::Unknown => false,
     }
 }
 
@@ -158,16 +185,17 @@ mod tests {
         let log = DeliveryLog::default();
         let event = Arc::new(json!({ "data": 1 }));
         log.record(delivery("dead", DeliveryState::Dead), &event);
+        log.record(delivery("waiting", DeliveryState::Waiting), &event);
         for number in 0..=DELIVERIES_KEPT {
             log.record(
                 delivery(&number.to_string(), DeliveryState::Started),
                 &event,
             );
         }
-        assert!(log.get("dead").is_some());
+        assert!(log.get("dead").is_some() && log.get("waiting").is_some());
         assert!(log.get("0").is_none());
         assert!(log.get("1").is_some());
-        assert_eq!(log.newest_first().len(), DELIVERIES_KEPT + 1);
+        assert_eq!(log.newest_first().len(), DELIVERIES_KEPT + 2);
     }
 
     #[test]
@@ -193,6 +221,26 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_was_given_up_elsewhere_is_known_until_it_is_handled() {
+        let log = DeliveryLog::default();
+        let event = Arc::new(json!({}));
+        log.record(delivery("a", DeliveryState::Waiting), &event);
+        log.record(delivery("b", DeliveryState::Started), &event);
+        for id in ["a", "b", "c"] {
+            log.recall_dead(delivery(id, DeliveryState::Dead), &event);
+        }
+        let state = |id: &str| log.get(id).map(|(delivery, _)| delivery.state);
+        assert_eq!(state("a"), Some(DeliveryState::Dead));
+        assert_eq!(state("b"), Some(DeliveryState::Started));
+        assert_eq!(state("c"), Some(DeliveryState::Dead));
+        for id in ["a", "b", "c"] {
+            log.forget_dead(id);
+        }
+        assert_eq!(log.newest_first().len(), 1);
+        assert_eq!(state("b"), Some(DeliveryState::Started));
+    }
+
+    #[test]
     fn the_events_that_are_kept_are_bounded() {
         let log = DeliveryLog::default();
         let event = Arc::new(json!("x".repeat(1_000_000)));
@@ -205,6 +253,6 @@ mod tests {
         let kept = |id: &str| log.get(id).unwrap().1.is_some();
         assert!(!kept("0") && !kept("3"));
         assert!(kept("4") && kept("19"));
-        assert_eq!(log.lock().bytes, 16 * (1_000_000 + 2));
+        assert_eq!(log.lock().bytes, 16 * (1_000_000 + 32));
     }
 }

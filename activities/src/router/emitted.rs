@@ -27,6 +27,10 @@ impl EmittedEvents {
     }
 
     async fn start(&self, event: Value, call: EmitCall) -> Result<(), StepError> {
+        if !self.router.is_ready() {
+            let why = "the folders of definitions have not been read completely yet";
+            return Err(StepError::passing(why.to_owned()));
+        }
         let event = CloudEvent::from_json(event)
             .map_err(|error| StepError::configuration(format!("the event: {error}")))?;
         let event = Arc::new(event.into_json());

@@ -130,6 +130,11 @@ impl EventRouter {
         }
     }
 
+    /// Returns `true` if all definitions have been read, so that events can be handled.
+    pub fn is_ready(&self) -> bool {
+        self.source.has_been_complete()
+    }
+
     /// The last deliveries to this process.
     pub fn deliveries(&self) -> &DeliveryLog {
         &self.deliveries
@@ -150,7 +155,8 @@ impl EventRouter {
     /// Starts the runs of an event in the JSON format of `CloudEvents`. The caller records the
     /// delivery.
     pub async fn handle(&self, schedules: &Schedules, event: &Value, arrival: Arrival) -> Delivery {
-        let results = self.start(schedules, self.routes(event)).await;
+        let started = self.started_before(&arrival.delivery);
+        let results = self.start(schedules, self.routes(event), started).await;
         arrival.delivery(event, results)
     }
 
@@ -180,7 +186,6 @@ impl EventRouter {
             via,
             event: key,
             state,
-            reason,
             ..
         } = &delivery;
         metrics::event(*via, *state);
@@ -197,7 +202,7 @@ impl EventRouter {
                     source,
                     id = event_id,
                     state = state.as_str(),
-                    reason,
+                    reason = logged_reason(&delivery),
                     "an event was not handled"
                 );
             }
@@ -222,11 +227,38 @@ impl EventRouter {
         compute(|| index.routes(&self.project, event, Timestamp::now()))
     }
 
-    /// Starts the runs of these triggers.
-    pub async fn start(&self, schedules: &Schedules, routes: Vec<Route>) -> Routed {
+    /// The runs that an earlier attempt of a delivery started. A trigger with a `workflow_id` of
+    /// its own must not start one again, because other events may have started later ones.
+    fn started_before(&self, delivery: &str) -> Vec<TriggeredRun> {
+        let before = self.deliveries.get(delivery);
+        let before = before.filter(|(before, _)| before.state == DeliveryState::Waiting);
+        let mut runs = before.map(|(before, _)| before.runs).unwrap_or_default();
+        runs.retain(|run| {
+            matches!(
+                run.result,
+                TriggerResult::Started { .. } | TriggerResult::Existing { .. }
+            )
+        });
+        runs
+    }
+
+    /// Starts the runs of these triggers, but for those that were started before.
+    async fn start(
+        &self,
+        schedules: &Schedules,
+        routes: Vec<Route>,
+        started: Vec<TriggeredRun>,
+    ) -> Routed {
+        let started = &started;
         let results = routes.into_iter().map(|route| async move {
             let definition = route.definition.id.clone();
             let trigger = route.origin.trigger;
+            let before = started
+                .iter()
+                .find(|run| run.definition == definition && run.trigger == trigger);
+            if let Some(before) = before {
+                return before.clone();
+            }
             let result = match &route.run {
                 Err(reason) => TriggerResult::Refused {
                     reason: delivery_text(reason),
@@ -262,6 +294,20 @@ impl EventRouter {
         *last = Some((snapshot, Arc::clone(&index)));
         index
     }
+}
+
+/// The part of a delivery's reason that the log shows. The reason of a refusal may repeat parts of
+/// the event after the second colon; these belong into the list of deliveries only.
+fn logged_reason(delivery: &Delivery) -> Option<String> {
+    let reason = delivery.reason.as_deref()?;
+    let is_failure = |run: &TriggeredRun| matches!(run.result, TriggerResult::Failed { .. });
+    if delivery.runs.iter().any(is_failure) {
+        return Some(reason.to_owned());
+    }
+    let mut parts = reason.splitn(3, ": ");
+    let shown: Vec<&str> = parts.by_ref().take(2).collect();
+    let more = if parts.next().is_some() { ": …" } else { "" };
+    Some(format!("{}{more}", shown.join(": ")))
 }
 
 /// The result of a trigger that needs attention, with its definition.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Project, Revision};
+use almanac_base::size::{PAYLOAD_LIMIT, json_size};
 use almanac_events::DEPTH_ATTRIBUTE;
 use almanac_steps::language::{OnConflict, Template, Trigger};
 use almanac_steps::trigger::Evaluation;
@@ -112,6 +113,8 @@ impl TriggerIndex {
         let mut checked = None;
         let of_type = self.by_type.get(&key.kind).into_iter().flatten();
         let places = of_type.chain(&self.any_type);
+        // The definitions that have a run whose workflow id is derived from the event.
+        let mut derived_runs = BTreeSet::new();
         let routes = places.filter_map(|place| {
             let TriggerPlace {
                 definition,
@@ -135,6 +138,13 @@ impl TriggerIndex {
                     }
                 }
             };
+            // A second one would have the same workflow id.
+            if let Ok(run) = &run
+                && run.is_derived
+                && !derived_runs.insert(&definition.id)
+            {
+                return None;
+            }
             Some(Route {
                 definition: Arc::clone(definition),
                 origin: EventOrigin {
@@ -184,6 +194,12 @@ fn run_to_start(
     evaluation: &mut Evaluation<'_>,
 ) -> Result<RunToStart, String> {
     let input = evaluation.input().map_err(|fault| fault.to_string())?;
+    let size = json_size(&input);
+    if size > PAYLOAD_LIMIT {
+        return Err(format!(
+            "`input` has {size} bytes as JSON, over the limit of {PAYLOAD_LIMIT}"
+        ));
+    }
     let stated = evaluation.workflow_id();
     let stated = stated.map_err(|fault| fault.to_string())?;
     let is_derived = stated.is_none();

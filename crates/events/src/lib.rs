@@ -28,6 +28,7 @@ pub mod webhook;
 
 pub use attributes::{DEPTH_ATTRIBUTE, REQUIRED, TEXTS, is_attribute_name, refused_attribute};
 pub use event::{
-    CloudEvent, InvalidEvent, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_BYTES, cloud_event,
+    CloudEvent, InvalidEvent, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_BYTES, MAX_VALUES,
+    cloud_event,
 };
 pub use json::read as read_json;

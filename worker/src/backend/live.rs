@@ -225,6 +225,18 @@ impl Backend for Shared {
         self.events.deliveries().get(id)
     }
 
+    async fn forget_dead(&self, id: &str) {
+        if let Some(stream) = &self.stream
+            && let Err(reason) = stream.remove_dead_letter(id).await
+        {
+            tracing::warn!(
+                delivery = id,
+                reason,
+                "cannot remove a dead letter whose event was handled"
+            );
+        }
+    }
+
     fn deliveries_recorded(&self) -> u64 {
         self.events.deliveries().recorded()
     }
@@ -356,12 +368,10 @@ impl Shared {
         }
         let Arrival { via, by, .. } = arrival;
         match publisher.store(event, *via, by, STORE_LIMIT).await {
-            Ok(StoredAt { stream, sequence }) => Some(Delivery {
-                // The process that takes the event goes on with this delivery.
-                id: delivery_id(&stream, sequence),
-                state: DeliveryState::Accepted,
-                ..arrival.clone().delivery(event, Routed::default())
-            }),
+            Ok(stored) if stored.is_duplicate => {
+                self.handle_again(publisher, event, arrival, &stored).await
+            }
+            Ok(stored) => Some(accepted(event, arrival, &stored)),
             Err(error) => {
                 let reason = error.fault.to_string();
                 tracing::warn!(
@@ -371,6 +381,28 @@ impl Shared {
                 None
             }
         }
+    }
+
+    /// Handles an event whose source and id the stream knows already. The first event may have been
+    /// handled, and may have had other data, so the answer is that of the router. As long as
+    /// Temporal is away, the same event is accepted: the stream has it. `None` if Temporal is away
+    /// and the stream has another event.
+    async fn handle_again(
+        &self,
+        publisher: &Events,
+        event: &Arc<Value>,
+        arrival: &Arrival,
+        stored: &StoredAt,
+    ) -> Option<Delivery> {
+        let handled = match self.requests() {
+            Ok(requests) => Some(self.events.handle(&requests, event, arrival.clone()).await),
+            Err(_away) => None,
+        };
+        let is_handled = |handled: &Delivery| handled.state != DeliveryState::Waiting;
+        if !handled.as_ref().is_some_and(is_handled) && publisher.has_stored(event, stored).await {
+            return Some(accepted(event, arrival, stored));
+        }
+        handled
     }
 
     fn connected(&self) -> Result<Client, BackendError> {
@@ -440,6 +472,16 @@ impl Shared {
             files: Some(files),
             now: Timestamp::now(),
         }
+    }
+}
+
+/// The delivery of an event that the stream has stored. The process that takes the event goes on
+/// with this delivery.
+fn accepted(event: &Value, arrival: &Arrival, stored: &StoredAt) -> Delivery {
+    Delivery {
+        id: delivery_id(&stored.stream, stored.sequence),
+        state: DeliveryState::Accepted,
+        ..arrival.clone().delivery(event, Routed::default())
     }
 }
 

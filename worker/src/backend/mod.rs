@@ -125,6 +125,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The delivery with this id, and its event if the event is kept.
     fn delivery(&self, id: &str) -> Option<(Delivery, Option<Arc<Value>>)>;
 
+    /// Forgets a dead delivery whose event has been handled since, and removes its dead letter.
+    fn forget_dead(&self, id: &str) -> impl Future<Output = ()> + Send;
+
     /// Number of deliveries that were recorded. It changes whenever the deliveries change.
     fn deliveries_recorded(&self) -> u64;
 

@@ -248,7 +248,7 @@ pub(super) async fn replay<B: Backend>(
     caller: &Caller,
     own_id: Option<String>,
 ) -> Result<Vec<Delivery>, Problem> {
-    let (_, event) = kept_event(&*service.backend, id)?;
+    let (before, event) = kept_event(&*service.backend, id)?;
     let event = CloudEvent::from_json(Value::clone(&event))
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     tracing::info!(
@@ -264,7 +264,11 @@ pub(super) async fn replay<B: Backend>(
         by: caller.name.clone(),
         attempt: 1,
     };
-    Ok(vec![service.backend.deliver(event, arrival).await?])
+    let delivery = service.backend.deliver(event, arrival).await?;
+    if before.state == DeliveryState::Dead && delivery.state == DeliveryState::Started {
+        service.backend.forget_dead(id).await;
+    }
+    Ok(vec![delivery])
 }
 
 /// A delivery with its event.

@@ -13,6 +13,7 @@ mod tests;
 
 use std::error::Error as _;
 use std::fmt;
+use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use almanac_core::record::DeliveryVia;
@@ -23,6 +24,7 @@ use async_nats::{AuthError, Client, ConnectError, ConnectErrorKind};
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 pub use address::{NatsUrl, NatsUrlError};
 pub(crate) use connection::{CONNECTION_TIMEOUT, CredentialsWatch};
@@ -31,6 +33,10 @@ pub use subject::{Subject, SubjectError};
 
 use super::StepError;
 use message::{CONTENT, Message};
+
+/// Time for which no event is stored after a failure. Whoever sent an event need not wait for a NATS
+/// that does not answer.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Header of a message with the way by which the event arrived at a worker.
 pub(crate) const VIA_HEADER: &str = "Almanac-Via";
@@ -44,6 +50,8 @@ pub struct Events {
     /// The client, made at the first event: a worker starts, and makes other calls, without
     /// NATS.
     client: Mutex<Option<(Client, CredentialsWatch)>>,
+    /// Time until which no event is stored, because NATS could not store one.
+    paused_until: StdMutex<Option<Instant>>,
 }
 
 /// The receiver of emitted events of a worker that has no NATS to publish them to.
@@ -70,6 +78,8 @@ pub struct StoredAt {
     pub stream: String,
     /// Number of the message in the stream.
     pub sequence: u64,
+    /// The stream stored an event with the same source and id before, and not this one.
+    pub is_duplicate: bool,
 }
 
 impl fmt::Debug for Events {
@@ -85,6 +95,7 @@ impl Events {
             connection,
             subject,
             client: Mutex::default(),
+            paused_until: StdMutex::default(),
         }
     }
 
@@ -96,7 +107,7 @@ impl Events {
     }
 
     /// Publishes an event that arrived at this worker, and waits until the stream has stored it.
-    /// The message says how the event arrived.
+    /// The message says how the event arrived. For a moment after a failure, no event is stored.
     pub async fn store(
         &self,
         event: &Value,
@@ -109,7 +120,38 @@ impl Events {
             (VIA_HEADER, via.as_str().to_owned()),
             (BY_HEADER, one_line(by)),
         ];
-        self.publish_within(message, within).await
+        let now = Instant::now();
+        if self.paused_until().is_some_and(|until| now < until) {
+            return Err(away(
+                self.connection.url(),
+                "could not store an event a moment ago",
+            ));
+        }
+        let stored = self.publish_within(message, within).await;
+        if stored.is_err() {
+            *self.paused_until() = Some(Instant::now() + PAUSE);
+        }
+        stored
+    }
+
+    /// Returns `true` if the message in this place has this event, with the same data. `false` if
+    /// that is not known.
+    pub async fn has_stored(&self, event: &Value, place: &StoredAt) -> bool {
+        let stored = async {
+            let client = self.connected().await.ok()?;
+            let mut context = jetstream::new(client);
+            context.set_timeout(CONNECTION_TIMEOUT);
+            let stream = context.get_stream_no_info(&place.stream).await.ok()?;
+            stream.get_raw_message(place.sequence).await.ok()
+        };
+        let body = Message::of(event, &self.subject).map(|message| message.body);
+        matches!((body, stored.await), (Ok(body), Some(stored)) if *stored.payload == *body)
+    }
+
+    fn paused_until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.paused_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn publish_within(
@@ -119,7 +161,11 @@ impl Events {
     ) -> Result<StoredAt, StepError> {
         match tokio::time::timeout(within, self.publish_message(message)).await {
             Ok(done) => done,
-            Err(_elapsed) => Err(away(self.connection.url(), "did not answer in time")),
+            Err(_elapsed) => {
+                // What the client still holds back must not be sent later.
+                *self.client.lock().await = None;
+                Err(away(self.connection.url(), "did not answer in time"))
+            }
         }
     }
 
@@ -142,6 +188,7 @@ impl Events {
             Ok(acknowledgement) => Ok(StoredAt {
                 stream: acknowledgement.stream,
                 sequence: acknowledgement.sequence,
+                is_duplicate: acknowledgement.duplicate,
             }),
             Err(error) => {
                 if answer(&error).is_none() {

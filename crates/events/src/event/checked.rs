@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
-use super::{InvalidEvent, cloud_event};
+use super::{InvalidEvent, MAX_VALUES, cloud_event};
 use crate::attributes::{is_attribute_name, is_core, is_date_time, refused_attribute};
 
 /// Maximum number of attributes of an event, with its data.
@@ -30,6 +30,9 @@ impl CloudEvent {
         let value = cloud_event(value)?;
         if let Value::Object(attributes) = &value {
             check(attributes)?;
+        }
+        if count(&value, MAX_VALUES).is_none() {
+            return Err(format!("it has more than {MAX_VALUES} values").into());
         }
         Ok(Self(value))
     }
@@ -146,6 +149,16 @@ fn check_attribute(name: &str, value: &Value) -> Result<(), InvalidEvent> {
 fn is_forbidden(c: char) -> bool {
     let code = u32::from(c);
     c.is_control() || code & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c)
+}
+
+/// Number of values that are left of `most` after those in a value; `None` if there are more.
+fn count(value: &Value, most: usize) -> Option<usize> {
+    let left = most.checked_sub(1)?;
+    match value {
+        Value::Array(items) => items.iter().try_fold(left, |left, item| count(item, left)),
+        Value::Object(map) => map.values().try_fold(left, |left, item| count(item, left)),
+        _ => Some(left),
+    }
 }
 
 #[cfg(test)]

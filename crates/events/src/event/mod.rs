@@ -13,6 +13,8 @@ use crate::attributes::REQUIRED;
 
 /// Maximum size of an event, in bytes of JSON.
 pub const MAX_BYTES: usize = 1_000_000;
+/// Maximum number of values in an event: small values take many times as much memory as text.
+pub const MAX_VALUES: usize = 100_000;
 /// Maximum nesting depth of an event. One level is left for the output of a `listen`, a list of
 /// events.
 const DEEPEST: usize = MAX_DEPTH - 1;

@@ -348,6 +348,11 @@ impl Backend for Fake {
         Some((delivery.clone(), Some(Arc::clone(event))))
     }
 
+    async fn forget_dead(&self, id: &str) {
+        let mut deliveries = self.deliveries.lock().unwrap();
+        deliveries.retain(|(one, _)| one.id != id);
+    }
+
     fn deliveries_recorded(&self) -> u64 {
         self.deliveries.lock().unwrap().len() as u64
     }

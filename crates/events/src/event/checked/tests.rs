@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::MAX_BYTES;
+use crate::{MAX_BYTES, MAX_VALUES};
 
 fn event() -> Value {
     json!({ "specversion": "1.0", "id": "1", "source": "/s", "type": "t" })
@@ -283,4 +283,13 @@ fn signals_are_checked_less() {
         let accepted = CloudEvent::from_json(event.clone()).map(CloudEvent::into_json);
         assert_ne!(accepted, Ok(event), "{name}");
     }
+}
+
+#[test]
+fn the_number_of_values_is_limited() {
+    let envelope = 5;
+    let of = |count: usize| with("data", vec![0; count]);
+    assert!(of(MAX_VALUES - envelope - 1).is_ok());
+    let many = of(MAX_VALUES - envelope).unwrap_err().to_string();
+    assert!(many.contains("more than 100000 values"), "{many}");
 }

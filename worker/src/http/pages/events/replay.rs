@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use almanac_core::record::DeliveryState;
 use almanac_core::routing::Route;
 use almanac_steps::language::OnConflict;
 use axum::extract::State;
@@ -50,7 +51,12 @@ pub(super) async fn form<B: Backend>(
             h1 { "Replay " (kind) }
             p.lede {
                 "Handles this event again, with the definitions as they are now. It is the same event, so a run that it "
-                "has started already is not started again. The delivery " (delivery.id) " stays as it is."
+                "has started already is not started again. "
+                @if delivery.state == DeliveryState::Dead {
+                    "If it starts its runs, the delivery " (delivery.id) " and its dead letter are removed."
+                } @else {
+                    "The delivery " (delivery.id) " stays as it is."
+                }
             }
         } }
         (routes_section(&routes))

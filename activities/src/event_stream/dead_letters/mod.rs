@@ -1,15 +1,19 @@
 //! Dead letters: events that are not tried again, in a stream of their own.
 
+mod known;
+
 use std::time::Duration;
 
 use almanac_base::names::Project;
 use almanac_core::record::delivery_text;
 use async_nats::HeaderMap;
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::context::{GetStreamByNameErrorKind, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
 use jiff::Timestamp;
+
+pub(super) use known::{KnownDeadLetters, LetterReader};
 
 use crate::steps::one_line;
 
@@ -19,6 +23,9 @@ const MAX_AGE: Duration = Duration::from_hours(30 * 24);
 const MAX_BYTES: i64 = 1024 * 1024 * 1024;
 /// Maximum length of the value of a header that is written, in bytes.
 const VALUE_LIMIT: usize = 1000;
+/// Maximum size of the headers of a message that a dead letter keeps, in bytes. NATS takes 64 KiB
+/// of headers.
+const HEADERS_LIMIT: usize = 32 * 1024;
 /// Number of bytes that a message needs beside its headers' texts and its body.
 const OVERHEAD: usize = 512;
 /// Beginning of the names of headers that the server obeys.
@@ -36,6 +43,7 @@ const MESSAGE_ID: &str = "Almanac-Dead-Msg-Id";
 const OMITTED: &str = "Almanac-Dead-Omitted";
 
 /// The stream of dead letters of a project.
+#[derive(Clone)]
 pub(super) struct DeadLetters {
     context: Context,
     stream: String,
@@ -94,6 +102,17 @@ impl DeadLetters {
         };
         let made = self.context.get_or_create_stream(config).await;
         made.map(|_stream| ()).map_err(|error| error.to_string())
+    }
+
+    /// The stream that stores dead letters, which may have another name; `None` if there is none.
+    async fn open(&self) -> Result<Option<Stream>, String> {
+        let name = match self.context.stream_by_subject(&self.subject).await {
+            Ok(name) => name,
+            Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let stream = self.context.get_stream(name).await;
+        stream.map(Some).map_err(|error| error.to_string())
     }
 
     /// Writes a dead letter, and waits until a stream has stored it.
@@ -167,8 +186,9 @@ impl DeadLetter<'_> {
             .iter()
             .map(|(name, value)| name.len() + value.len() + 4)
             .sum();
-        let has_room = size.saturating_add(bytes) <= limit;
-        if fill == Fill::Whole && has_room {
+        let has_room = bytes <= HEADERS_LIMIT && size.saturating_add(bytes) <= limit;
+        let keeps_headers = fill == Fill::Whole && has_room;
+        if keeps_headers {
             for (name, value) in kept {
                 // A name or a value that the client does not write is left out.
                 let name = name.parse::<async_nats::HeaderName>();
@@ -180,7 +200,9 @@ impl DeadLetter<'_> {
         }
         let keeps_body = fill == Fill::Whole && size <= limit;
         if !keeps_body {
-            headers.insert(OMITTED, format!("{} bytes", self.body.len()).as_str());
+            headers.insert(OMITTED, format!("body, {} bytes", self.body.len()).as_str());
+        } else if !keeps_headers {
+            headers.insert(OMITTED, format!("headers, {bytes} bytes").as_str());
         }
         let id = format!(
             "{}/{}/{}",
@@ -288,8 +310,12 @@ mod tests {
             )
         };
         assert_eq!(parts(100_000, Fill::Whole), (true, 10_000, false));
-        assert_eq!(parts(12_000, Fill::Whole), (false, 10_000, false));
+        assert_eq!(parts(12_000, Fill::Whole), (false, 10_000, true));
         assert_eq!(parts(10_000, Fill::Whole), (false, 0, true));
+        let mut headers = HeaderMap::new();
+        headers.append("ce-id", "x".repeat(40_000).as_str());
+        let (headers, _) = sent(&letter(&headers, b"{}"), 1_000_000, Fill::Whole);
+        assert!(headers.get("ce-id").is_none() && headers.get(OMITTED).is_some());
         assert_eq!(parts(100_000, Fill::WithoutBody), (false, 0, true));
     }
 }
