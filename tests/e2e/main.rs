@@ -35,6 +35,7 @@ mod replicas;
 mod run_definition;
 mod schedule_views;
 mod shutdown;
+mod smoke;
 mod stale_run_eviction;
 mod step_activities;
 mod steps;
