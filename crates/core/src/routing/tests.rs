@@ -81,11 +81,34 @@ fn an_event_goes_to_the_triggers_of_its_type() {
         shown(&documents, &event("x", json!(1))),
         ["a 1", "b {\"got\":1}", "any [1]"]
     );
+    // Two runs of a definition would have the same workflow id: the first trigger decides.
     assert_eq!(
         shown(&documents, &event("x", json!(6))),
-        ["a 6", "a 6", "b {\"got\":6}", "any [6]"]
+        ["a 6", "b {\"got\":6}", "any [6]"]
     );
     assert_eq!(shown(&documents, &event("z", json!(1))), ["any [1]"]);
+}
+
+#[test]
+fn several_triggers_of_a_definition_start_runs_with_ids_of_their_own() {
+    let ids =
+        "  - event: x\n    workflow_id: one\n  - event: x\n    workflow_id: two\n  - event: x";
+    let routes = routes(&[&triggered("a", ids)], &event("x", json!(1)));
+    let triggers: Vec<u32> = routes.iter().map(|route| route.origin.trigger).collect();
+    assert_eq!(triggers, [0, 1, 2]);
+}
+
+#[test]
+fn an_input_that_temporal_would_not_take_is_refused() {
+    let twice = "  - event: x\n    input: { a: '${ .data }', b: '${ .data }', c: '${ .data }' }";
+    let event = event("x", "x".repeat(900_000));
+    let shown = shown(&[&triggered("a", twice)], &event);
+    assert_eq!(shown.len(), 1);
+    assert!(
+        shown[0].contains("over the limit of 2000000"),
+        "{}",
+        &shown[0][..100]
+    );
 }
 
 #[test]
