@@ -68,7 +68,7 @@ fuzz: ## Search for inputs that break a promise: TARGET=cron SECONDS=60
 	CARGO="$(CARGO)" tools/fuzz.sh $(TARGET) $(SECONDS)
 
 histories: $(STAMP) ## Record this version's histories of the workflows, for replay
-	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e -- replay::a_run steps::
+	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e -- replay::a_run steps:: after::two_workers
 
 bench: tools ## Compare Almanac with raw requests to the same server
 	$(CARGO) build --release --locked --workspace --bins

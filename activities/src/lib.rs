@@ -9,6 +9,7 @@
 pub mod blocking;
 pub mod definitions;
 pub mod event_stream;
+pub mod follow;
 mod jitter;
 pub mod manual_runs;
 pub mod metrics;

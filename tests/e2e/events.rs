@@ -31,13 +31,13 @@ do:
   - take: { set: { taken: '${ .order }' } }
 ";
 
-fn event(kind: &str, id: &str, data: impl Into<Value>) -> Value {
+pub(crate) fn event(kind: &str, id: &str, data: impl Into<Value>) -> Value {
     let data = data.into();
     json!({ "specversion": "1.0", "id": id, "source": "/shop", "type": kind, "data": data })
 }
 
 /// Sends an event that starts one run, and returns the result of its trigger.
-async fn started(worker: &Worker, event: &Value) -> anyhow::Result<Value> {
+pub(crate) async fn started(worker: &Worker, event: &Value) -> anyhow::Result<Value> {
     let (status, body) = worker.send_event(event).await?;
     anyhow::ensure!(status == 202, "{status}: {body}");
     let runs = body["deliveries"][0]["runs"].as_array().context("runs")?;
@@ -45,7 +45,7 @@ async fn started(worker: &Worker, event: &Value) -> anyhow::Result<Value> {
     Ok(runs[0].clone())
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
@@ -73,14 +73,14 @@ async fn run_id(project: &Project, id: &str) -> anyhow::Result<String> {
 }
 
 /// The memo `almanac` of the last run with a workflow id.
-async fn memo(project: &Project, id: &str) -> anyhow::Result<Value> {
+pub(crate) async fn memo(project: &Project, id: &str) -> anyhow::Result<Value> {
     let info = describe(project, id).await?.workflow_execution_info;
     let memo = info.and_then(|info| info.memo).context("a memo")?;
     Ok(serde_json::from_slice(&memo.fields["almanac"].data)?)
 }
 
 /// The first argument of the last run with a workflow id.
-async fn input(project: &Project, id: &str) -> anyhow::Result<Value> {
+pub(crate) async fn input(project: &Project, id: &str) -> anyhow::Result<Value> {
     use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
     let request = GetWorkflowExecutionHistoryRequest {
         namespace: "default".to_owned(),
@@ -108,7 +108,7 @@ async fn input(project: &Project, id: &str) -> anyhow::Result<Value> {
     }
 }
 
-async fn count(project: &Project, definition: &str, count: i64) -> anyhow::Result<()> {
+pub(crate) async fn count(project: &Project, definition: &str, count: i64) -> anyhow::Result<()> {
     let prefix = format!("{}/{definition}/", project.name());
     let query = format!("WorkflowId STARTS_WITH '{prefix}'");
     eventually(&format!("{count} runs of {definition}"), || async {

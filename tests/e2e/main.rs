@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod adopting;
+mod after;
 mod broken;
 mod calendars;
 mod cli_output;

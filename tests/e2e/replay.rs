@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use almanac_core::record::{PinnedDefinition, SyncRequest, WorkerEvent};
 use almanac_tests::{Project, Scheduler};
+use almanac_workflows::follow::FollowRuns;
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
 use anyhow::{Context, ensure};
@@ -72,6 +73,7 @@ async fn replay(history: History) -> anyhow::Result<()> {
     let options = WorkflowReplayerOptions::new()
         .register_workflow::<ReconcileSchedules>()?
         .register_workflow::<RunDefinition>()?
+        .register_workflow::<FollowRuns>()?
         .build();
     WorkflowReplayer::new(options)?
         .replay_workflow(history.into())

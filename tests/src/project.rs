@@ -239,8 +239,11 @@ async fn remove_all(name: &str, address: &str) -> anyhow::Result<()> {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
-    let workflow = format!("almanac/{name}/reconcile");
-    let _ended = temporal.terminate(&workflow).await;
+    for workflow in ["reconcile", "follow"] {
+        let _ended = temporal
+            .terminate(&format!("almanac/{name}/{workflow}"))
+            .await;
+    }
     Ok(())
 }
 

@@ -1,8 +1,12 @@
 //! Words for deliveries of events and for triggers, the same on pages and on the command line.
 
-use almanac_core::definition::Definition;
+use almanac_base::duration::show;
+use almanac_base::json_text::JsonText;
+use almanac_core::definition::{Again, Definition, Triggers};
 use almanac_core::record::{Delivery, DeliveryState, DeliveryVia, TriggerResult};
-use almanac_steps::language::{OnConflict, Template, Trigger, TriggerInput};
+use almanac_steps::language::{
+    After, Deadline, OnConflict, Otherwise, Outcome, Template, Trigger, TriggerInput,
+};
 use serde_json::Value;
 
 /// The state of a delivery in words.
@@ -43,6 +47,7 @@ pub(crate) const fn via(via: DeliveryVia) -> &'static str {
         DeliveryVia::Webhook => "Webhook",
         DeliveryVia::Nats => "NATS",
         DeliveryVia::Emit => "Emit",
+        DeliveryVia::Run => "Run",
         DeliveryVia::Replay => "Replay",
         DeliveryVia::Unknown => "Not known",
     }
@@ -102,18 +107,22 @@ pub(crate) const fn on_conflict(effect: OnConflict) -> &'static str {
 /// The events that start a definition, as its triggers name them, without repetitions. Triggers
 /// that are not enabled take no events.
 pub(crate) fn events_of(definition: &Definition) -> Vec<String> {
-    let triggers = definition.triggers.list.iter();
+    let triggers = TriggerWords::all(&definition.triggers).into_iter();
     let mut events: Vec<_> = triggers
         .filter(|one| definition.enabled && one.enabled)
-        .map(event_of)
+        .map(|one| one.event)
         .collect();
     events.sort();
     events.dedup();
     events
 }
 
-/// The type of the events that a trigger takes, or the attributes that an event must have.
+/// The type of the events that a trigger takes, or the attributes that an event must have, or the
+/// runs that must end.
 fn event_of(trigger: &Trigger) -> String {
+    if let Some(after) = &trigger.after {
+        return after_words(after);
+    }
     let filters: Vec<_> = trigger.filters.iter().map(|one| filter(one)).collect();
     if filters.is_empty() {
         "any event".to_owned()
@@ -122,10 +131,32 @@ fn event_of(trigger: &Trigger) -> String {
     }
 }
 
+/// The runs that must end: `after extract completed, within 2h, otherwise run`.
+fn after_words(after: &After) -> String {
+    let end = match after.outcome {
+        Outcome::Completed => "completed",
+        Outcome::Failed => "failed",
+        Outcome::Any => "ended",
+    };
+    let within = match after.deadline {
+        None => String::new(),
+        Some(Deadline { within, otherwise }) => {
+            let within = show(within);
+            match otherwise {
+                Otherwise::Skip => format!(", within {within}"),
+                Otherwise::Run | Otherwise::Fail => {
+                    format!(", within {within}, otherwise {}", otherwise.as_str())
+                }
+            }
+        }
+    };
+    format!("after {} {end}{within}", after.definition)
+}
+
 /// A trigger as people read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TriggerWords {
-    /// The type of the events, or the attributes that an event must have.
+    /// The type of the events, the attributes that an event must have, or the runs that must end.
     pub(crate) event: String,
     /// The condition on the event.
     pub(crate) when: Option<String>,
@@ -139,8 +170,31 @@ pub(crate) struct TriggerWords {
 }
 
 impl TriggerWords {
+    /// The words of all triggers of a definition.
+    pub(crate) fn all(triggers: &Triggers) -> Vec<Self> {
+        let again = triggers.again.as_ref().map(Self::again);
+        triggers.list.iter().map(Self::of).chain(again).collect()
+    }
+
+    /// The words of a start after the definition's own last run.
+    fn again(again: &Again) -> Self {
+        let input = again
+            .input
+            .as_ref()
+            .map(JsonText::value)
+            .unwrap_or_default();
+        Self {
+            event: format!("{} after its last run ended", show(again.delay)),
+            when: None,
+            input: input.to_string(),
+            workflow_id: "of the last run's id".to_owned(),
+            on_conflict: on_conflict(OnConflict::UseExisting),
+            enabled: again.enabled,
+        }
+    }
+
     /// The words of a trigger.
-    pub(crate) fn of(trigger: &Trigger) -> Self {
+    fn of(trigger: &Trigger) -> Self {
         Self {
             event: event_of(trigger),
             when: trigger.when.as_ref().map(|when| when.text().to_owned()),
@@ -242,6 +296,39 @@ mod tests {
                 },
             ]
         );
+    }
+
+    #[test]
+    fn a_trigger_after_runs_is_shown_in_words() {
+        let shown = words(&json!([
+            { "after": "extract" },
+            { "after": "extract", "outcome": "failed", "within": "90m" },
+            { "after": "extract", "outcome": "any", "within": "2h", "else": "run" },
+            { "after": "extract", "within": "1s", "else": "fail" },
+        ]));
+        let events: Vec<_> = shown.iter().map(|one| one.event.as_str()).collect();
+        assert_eq!(
+            events,
+            [
+                "after extract completed",
+                "after extract failed, within 1h30m",
+                "after extract ended, within 2h, otherwise run",
+                "after extract completed, within 1s, otherwise fail",
+            ]
+        );
+        let again = Triggers {
+            again: Some(Again {
+                delay: std::time::Duration::from_mins(10),
+                input: None,
+                enabled: false,
+            }),
+            ..Triggers::default()
+        };
+        let [again] = &TriggerWords::all(&again)[..] else {
+            panic!("one trigger");
+        };
+        assert_eq!(again.event, "10m after its last run ended");
+        assert_eq!((again.input.as_str(), again.enabled), ("null", false));
     }
 
     #[test]

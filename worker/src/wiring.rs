@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
+use almanac_activities::follow::{FollowActivities, Follower};
 use almanac_activities::manual_runs::{ManualRunActivities, ManualRunner};
 use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
 use almanac_activities::router::EmittedEvents;
@@ -10,6 +11,7 @@ use almanac_activities::schedules::{RateLimiter, Schedules};
 use almanac_activities::steps::{CallerCheck, StepActivities, StepKeys, Steps};
 use almanac_base::names::Project;
 use almanac_core::snapshot::Snapshot;
+use almanac_workflows::follow::FollowRuns;
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
 use anyhow::Context as _;
@@ -123,7 +125,15 @@ fn specs(
                         Schedules::new(client.clone(), Arc::new(RateLimiter::new(None))),
                     );
                     let runner = ManualRunner::new(schedules, project.clone());
+                    let follower = Follower::new(
+                        project.clone(),
+                        Arc::clone(&source),
+                        Arc::clone(&router),
+                        Schedules::new(client.clone(), Arc::new(RateLimiter::new(None))),
+                    );
                     options.register_workflow::<RunDefinition>()?;
+                    options.register_workflow::<FollowRuns>()?;
+                    options.register_activities(FollowActivities::new(Arc::new(follower)));
                     take_large_updates(options);
                     options.register_activities(ManualRunActivities::new(Arc::new(runner)));
                     options.register_activities(DefinitionActivities::new(

@@ -1,4 +1,4 @@
-//! The two workflows of Almanac, and the contracts of their handlers and activities.
+//! The workflows of Almanac, and the contracts of their handlers and activities.
 //!
 //! This crate does no I/O, reads no clock and no environment, and does not know the SDK's
 //! client. `clippy.toml` bans what the compiler cannot check.
@@ -6,5 +6,6 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod contracts;
+pub mod follow;
 pub mod reconcile;
 pub mod run;

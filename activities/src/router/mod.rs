@@ -15,7 +15,7 @@ use almanac_core::record::{
     DELIVERY_RUNS_LIMIT, Delivery, DeliveryState, DeliveryVia, EventKey, TriggerResult,
     TriggeredRun, delivery_text,
 };
-use almanac_core::routing::{Route, TriggerIndex};
+use almanac_core::routing::{Maker, Route, TriggerIndex};
 use almanac_core::snapshot::Snapshot;
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -155,8 +155,9 @@ impl EventRouter {
     /// Starts the runs of an event in the JSON format of `CloudEvents`. The caller records the
     /// delivery.
     pub async fn handle(&self, schedules: &Schedules, event: &Value, arrival: Arrival) -> Delivery {
+        let routes = self.routes(event, maker(arrival.via));
         let started = self.started_before(&arrival.delivery);
-        let results = self.start(schedules, self.routes(event), started).await;
+        let results = self.start(schedules, routes, started).await;
         arrival.delivery(event, results)
     }
 
@@ -164,7 +165,7 @@ impl EventRouter {
     /// trigger that takes it refuses it. `None` if a trigger starts a run. The caller records the
     /// delivery.
     pub fn settle(&self, event: &Value, arrival: Arrival) -> Option<Delivery> {
-        let routes = self.routes(event);
+        let routes = self.routes(event, maker(arrival.via));
         let refusals = routes
             .iter()
             .map(|route| Some((route, route.run.as_ref().err()?)));
@@ -222,9 +223,9 @@ impl EventRouter {
 
     /// Returns the triggers that take an event in the JSON format of `CloudEvents`, each with the
     /// run that it would start. Starts nothing.
-    pub fn routes(&self, event: &Value) -> Vec<Route> {
+    pub fn routes(&self, event: &Value, made_by: Maker) -> Vec<Route> {
         let index = self.index();
-        compute(|| index.routes(&self.project, event, Timestamp::now()))
+        compute(|| index.routes(&self.project, event, made_by, Timestamp::now()))
     }
 
     /// The runs that an earlier attempt of a delivery started. A trigger with a `workflow_id` of
@@ -243,7 +244,7 @@ impl EventRouter {
     }
 
     /// Starts the runs of these triggers, but for those that were started before.
-    async fn start(
+    pub(crate) async fn start(
         &self,
         schedules: &Schedules,
         routes: Vec<Route>,
@@ -308,6 +309,15 @@ fn logged_reason(delivery: &Delivery) -> Option<String> {
     let shown: Vec<&str> = parts.by_ref().take(2).collect();
     let more = if parts.next().is_some() { ": …" } else { "" };
     Some(format!("{}{more}", shown.join(": ")))
+}
+
+/// The maker of an event that arrived by this way. An event that is replayed was checked when it
+/// arrived first.
+fn maker(via: DeliveryVia) -> Maker {
+    match via {
+        DeliveryVia::Run | DeliveryVia::Replay => Maker::Almanac,
+        _ => Maker::Other,
+    }
 }
 
 /// The result of a trigger that needs attention, with its definition.

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// The workflow type that reconciles a project's schedules.
 pub const RECONCILE_WORKFLOW: &str = "ReconcileSchedules";
+/// The workflow type that follows the runs of a project's definitions.
+pub const FOLLOW_WORKFLOW: &str = "FollowRuns";
 /// The workflow type that runs a definition's steps.
 pub const RUN_WORKFLOW: &str = "RunDefinition";
 
@@ -185,6 +187,11 @@ impl Project {
     /// The id of the project's reconcile workflow.
     pub fn reconcile_workflow_id(&self) -> String {
         format!("almanac/{self}/reconcile")
+    }
+
+    /// The id of the workflow that follows the runs of the project's definitions.
+    pub fn follow_workflow_id(&self) -> String {
+        format!("almanac/{self}/follow")
     }
 
     /// The task queue of `RunDefinition` and its activities.

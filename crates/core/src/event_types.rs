@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use almanac_base::names::DefinitionId;
+use almanac_events::is_run_event;
 
 use crate::definition::Kind;
 use crate::routing::types;
@@ -39,6 +40,8 @@ pub enum EventTypeStatus {
     Stale,
     /// The document on disk fails, and no version of it is in force.
     Invalid,
+    /// Almanac makes the events, about runs. No document declares the type.
+    OfRuns,
     /// A trigger names the type, and no document declares it.
     #[default]
     Undeclared,
@@ -73,7 +76,11 @@ impl EventTypes {
                     None => count(&mut all.any_type),
                     Some(names) => {
                         for name in names {
-                            count(&mut all.named(name).triggers);
+                            let one = all.named(name);
+                            if one.status == EventTypeStatus::Undeclared && is_run_event(name) {
+                                one.status = EventTypeStatus::OfRuns;
+                            }
+                            count(&mut one.triggers);
                         }
                     }
                 }

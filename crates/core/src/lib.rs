@@ -6,6 +6,7 @@
 pub mod definition;
 pub mod event_types;
 pub mod field;
+pub mod follow;
 pub mod plan;
 pub mod record;
 pub mod routing;

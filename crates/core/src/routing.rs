@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use almanac_base::names::{DefinitionId, Project, Revision};
 use almanac_base::size::{PAYLOAD_LIMIT, json_size};
-use almanac_events::DEPTH_ATTRIBUTE;
-use almanac_steps::language::{OnConflict, Template, Trigger};
+use almanac_events::{DEPTH_ATTRIBUTE, is_run_event};
+use almanac_steps::language::{OnConflict, Trigger};
 use almanac_steps::trigger::Evaluation;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -39,6 +39,15 @@ struct TriggerPlace {
     definition: Arc<Definition>,
     /// Position of the trigger in its definition.
     trigger: usize,
+}
+
+/// The maker of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// Almanac made the event of a run.
+    Almanac,
+    /// Anyone else made the event, or a step of a run.
+    Other,
 }
 
 /// A trigger that takes an event, and the run that follows.
@@ -105,14 +114,27 @@ impl TriggerIndex {
 
     /// Returns the triggers that take an event in the JSON format of `CloudEvents`. Triggers that
     /// refuse the event are among them.
-    pub fn routes(&self, project: &Project, event: &Value, now: Timestamp) -> Vec<Route> {
+    ///
+    /// Only Almanac makes events about runs. Such an event from anyone else is refused.
+    pub fn routes(
+        &self,
+        project: &Project,
+        event: &Value,
+        made_by: Maker,
+        now: Timestamp,
+    ) -> Vec<Route> {
         let key = EventKey::of(event);
+        let is_run_event = is_run_event(&key.kind);
+        let forged = is_run_event && made_by == Maker::Other;
         let depth = depth_of(event);
         let derived = derived_id(&key);
         let digest = data_digest(event);
         let mut checked = None;
         let of_type = self.by_type.get(&key.kind).into_iter().flatten();
-        let places = of_type.chain(&self.any_type);
+        // Events about runs are for triggers that name them: a trigger for any event would start
+        // its definition after each run of the project.
+        let any_type = self.any_type.iter().filter(|_| !is_run_event);
+        let places = of_type.chain(any_type);
         // The definitions that have a run whose workflow id is derived from the event.
         let mut derived_runs = BTreeSet::new();
         let routes = places.filter_map(|place| {
@@ -121,11 +143,17 @@ impl TriggerIndex {
                 trigger: index,
             } = place;
             let trigger = &definition.triggers.list[*index];
+            if is_run_event && is_of_own_run(trigger, &definition.id, event) {
+                return None;
+            }
             let seed = format!("{derived}/{}/{index}", definition.id);
             let mut evaluation = Evaluation::new(trigger, event, now, &seed);
             let run = match evaluation.is_taken() {
                 Ok(false) => return None,
                 Err(fault) => Err(fault.to_string()),
+                Ok(true) if forged => {
+                    Err(format!("only Almanac makes events of type `{}`", key.kind))
+                }
                 Ok(true) => {
                     let violation = checked.get_or_insert_with(|| self.violation(&key, event));
                     match violation {
@@ -170,6 +198,15 @@ impl TriggerIndex {
             key.kind
         ))
     }
+}
+
+/// Returns `true` if an event is about a run of the trigger's own definition, and the trigger does
+/// not name the definition: it would start the definition after its own runs.
+fn is_of_own_run(trigger: &Trigger, id: &DefinitionId, event: &Value) -> bool {
+    let subject = event.get("subject").and_then(Value::as_str);
+    let mut filters = trigger.filters.iter();
+    subject == Some(id.as_str())
+        && !filters.any(|filter| Trigger::named(filter).1 == Some(id.as_str()))
 }
 
 impl EventKey {
@@ -227,7 +264,7 @@ pub fn data_digest(event: &Value) -> String {
 
 /// Last part of the workflow ids of the runs that an event starts. Two events differ in it unless
 /// they have the same source and id.
-fn derived_id(key: &EventKey) -> String {
+pub(crate) fn derived_id(key: &EventKey) -> String {
     let mut digest = Sha256::new();
     for part in [&key.source, &key.id] {
         digest.update(part.len().to_be_bytes());
@@ -246,12 +283,7 @@ pub(crate) fn types(trigger: &Trigger) -> Option<BTreeSet<&str>> {
     trigger
         .filters
         .iter()
-        .map(|filter| {
-            filter.iter().find_map(|(name, wanted)| match wanted {
-                Template::Literal(Value::String(text)) if name == "type" => Some(text.as_str()),
-                _ => None,
-            })
-        })
+        .map(|filter| Trigger::named(filter).0)
         .collect()
 }
 

@@ -24,6 +24,7 @@ pub mod binding;
 mod event;
 mod json;
 mod media;
+mod run_event;
 pub mod webhook;
 
 pub use attributes::{DEPTH_ATTRIBUTE, REQUIRED, TEXTS, is_attribute_name, refused_attribute};
@@ -32,3 +33,6 @@ pub use event::{
     cloud_event,
 };
 pub use json::read as read_json;
+pub use run_event::{
+    RUN_AGAIN, RUN_COMPLETED, RUN_EVENT_PREFIX, RUN_EVENTS, RUN_FAILED, RUN_LATE, is_run_event,
+};

@@ -1,11 +1,17 @@
 //! Evaluation of triggers on events: the events that a trigger takes, and the input and the
 //! workflow id of the run that each event starts.
 
+use std::time::Duration;
+
+use almanac_base::duration::show;
+use almanac_events::RUN_LATE;
 use almanac_jq::{NOW, UUID};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::language::{Expression, Template, Trigger, TriggerFilter, TriggerInput, describe};
+use crate::language::{
+    After, Expression, Otherwise, Template, Trigger, TriggerFilter, TriggerInput, describe,
+};
 use crate::machine::{WORK_PER_TASK, same, seconds};
 
 /// Maximum length of the last part of a workflow id, in bytes. The server accepts ids of 1000
@@ -54,7 +60,8 @@ impl<'e> Evaluation<'e> {
     /// Returns `true` if the trigger takes the event: a filter matches, and `when` is true.
     ///
     /// An expression of a filter that fails does not match. A `when` that fails is an error, so
-    /// that a mistake in it is noticed.
+    /// that a mistake in it is noticed. A deadline that passed is an error if the trigger has
+    /// `else: fail`.
     pub fn is_taken(&mut self) -> Result<bool, TriggerFault> {
         if !self.trigger.enabled {
             return Ok(false);
@@ -63,17 +70,28 @@ impl<'e> Evaluation<'e> {
         if !filters.is_empty() && !filters.iter().any(|filter| self.matches(filter)) {
             return Ok(false);
         }
-        let Some(when) = &self.trigger.when else {
-            return Ok(true);
+        let deadline = match &self.trigger.after {
+            Some(after) if !meets_deadline(after, self.event) => return Ok(false),
+            Some(after) => after.deadline,
+            None => None,
         };
-        match self.evaluate(when, self.event) {
-            Ok(Value::Bool(value)) => Ok(value),
-            Ok(Value::Null) => Ok(false),
-            Ok(other) => {
-                Err(format!("`when` must be true or false, not {}", describe(&other)).into())
-            }
-            Err(why) => Err(format!("`when`: {why}").into()),
+        let is_taken = match &self.trigger.when {
+            None => true,
+            Some(when) => match self.evaluate(when, self.event) {
+                Ok(Value::Bool(value)) => value,
+                Ok(Value::Null) => false,
+                Ok(other) => {
+                    let why = format!("`when` must be true or false, not {}", describe(&other));
+                    return Err(why.into());
+                }
+                Err(why) => return Err(format!("`when`: {why}").into()),
+            },
+        };
+        let is_failure = deadline.is_some_and(|one| one.otherwise == Otherwise::Fail);
+        if is_taken && is_failure && kind(self.event) == RUN_LATE {
+            return Err(late(self.event).into());
         }
+        Ok(is_taken)
     }
 
     /// Returns the input of the run.
@@ -156,6 +174,53 @@ impl<'e> Evaluation<'e> {
         }
         result.map_err(|error| format!("`{}`: {error}", expression.text()))
     }
+}
+
+fn kind(event: &Value) -> &str {
+    event
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// Returns `true` if an event about a run concerns the deadline of a trigger, or if the run ended
+/// before the deadline.
+fn meets_deadline(after: &After, event: &Value) -> bool {
+    let text = |name: &str| event.get("data")?.get(name)?.as_str();
+    let number = |name: &str| event.get("data")?.get(name)?.as_u64();
+    let Some(deadline) = after.deadline else {
+        return kind(event) != RUN_LATE;
+    };
+    let within = deadline.within.as_secs();
+    if kind(event) == RUN_LATE {
+        return text("outcome") == Some(after.outcome.as_str())
+            && number("within_seconds") == Some(within);
+    }
+    let time = |name: &str| text(name)?.parse::<Timestamp>().ok();
+    let (Some(started), Some(ended)) = (time("started_at"), time("ended_at")) else {
+        return false;
+    };
+    ended.duration_since(started)
+        <= SignedDuration::try_from(deadline.within).unwrap_or(SignedDuration::MAX)
+}
+
+/// The reason for which a deadline that passed is an error.
+fn late(event: &Value) -> String {
+    let data = event.get("data").unwrap_or(&Value::Null);
+    let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
+    let outcome = match text("outcome") {
+        "any" => "ended",
+        "failed" => "failed",
+        _ => "completed",
+    };
+    let within = data.get("within_seconds").and_then(Value::as_u64);
+    let within = show(Duration::from_secs(within.unwrap_or_default()));
+    format!(
+        "no run of `{}` {outcome} within {within} after the run `{}` began at {}",
+        text("definition"),
+        text("workflow_id"),
+        text("started_at")
+    )
 }
 
 /// The data of an event. Binary data is base64 text.

@@ -24,7 +24,7 @@ use almanac_core::record::{
     Delivery, DeliveryState, DeliveryVia, HistoryEntry, Options, OverrideAnswer, OverrideRequest,
     PassInput, RunAnswer, RunKind, RunRequest, Status, SuspendRequest, SyncRequest,
 };
-use almanac_core::routing::Route;
+use almanac_core::routing::{Maker, Route};
 use almanac_core::snapshot::{Snapshot, file_of};
 use almanac_events::CloudEvent;
 use almanac_times::When;
@@ -242,7 +242,7 @@ impl Backend for Shared {
     }
 
     fn routes(&self, event: &Value) -> Vec<Route> {
-        self.events.routes(event)
+        self.events.routes(event, Maker::Almanac)
     }
 
     async fn event_runs(&self, id: &str) -> Result<Vec<EventRun>, BackendError> {

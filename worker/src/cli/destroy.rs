@@ -155,6 +155,11 @@ async fn remove(remote: &Remote, project: &Project, outcome: &mut Outcome) -> an
         .terminate(project.reconcile_workflow_id(), DESTROYED)
         .await
         .context("terminate the reconcile workflow")?;
+    remote
+        .schedules
+        .terminate(project.follow_workflow_id(), DESTROYED)
+        .await
+        .context("terminate the workflow that follows runs")?;
     let results = delete_each(&outcome.schedules, |id| delete(remote, project, id)).await;
     for (id, result) in results {
         match result {

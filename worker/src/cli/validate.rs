@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use almanac_base::names::DefinitionId;
 use almanac_core::definition::{
-    Calendars, DayCalendar, Definition, Diagnostic, Kind, ParseContext, Parsed, ParsedDocument,
-    Severity, parse_file,
+    Calendars, Cycles, DayCalendar, Definition, Diagnostic, Kind, ParseContext, Parsed,
+    ParsedDocument, Severity, parse_file,
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -149,10 +149,19 @@ fn check_files(files: &[PathBuf], calendars: Vec<Arc<DayCalendar>>, findings: &m
     }
     let world = World::of(&all, calendars);
     let calendars = world.calendars();
+    let definitions = documents_of(&all);
+    let cycles = Cycles::of(
+        definitions.filter_map(|(_, document)| Some((&**document.definition()?, document))),
+    );
     let mut first: BTreeMap<(Kind, &DefinitionId), String> = BTreeMap::new();
     for (file, document) in documents_of(&all) {
         findings.diagnostics.extend_from_slice(&document.warnings);
-        match checked(document, &calendars) {
+        let cycle = document.definition().and_then(|one| cycles.errors(&one.id));
+        let result = match cycle {
+            Some(errors) => Err(errors.to_vec()),
+            None => checked(document, &calendars),
+        };
+        match result {
             Ok(resolved) => {
                 let warning = document
                     .definition()

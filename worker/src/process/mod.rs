@@ -4,7 +4,8 @@
 //! ever, the process connects to Temporal and runs the workers. Only bad usage and a bind
 //! failure end the process by themselves.
 //!
-//! At the end, in this order: readiness ends, the watcher, HTTP and the events of NATS stop,
+//! At the end, in this order: readiness ends, the watcher, HTTP, the events of NATS and the start of
+//! the workflow that follows runs stop,
 //! the stop is announced to the reconcile workflow, and the workers drain. Activities are canceled a
 //! little before `--shutdown-timeout`, and a watchdog ends the process at the timeout.
 
@@ -13,6 +14,7 @@ mod announcer;
 pub mod dev;
 pub mod dev_nats;
 mod event_intake;
+mod follower;
 mod shutdown;
 mod stale_run_eviction;
 mod supervise;
@@ -43,6 +45,7 @@ pub use self::workers::{Register, WorkerSpec};
 use self::announcements::AnnouncementState;
 use self::announcer::Announcer;
 use self::event_intake::EventIntake;
+use self::follower::FollowStarter;
 pub(crate) use self::shutdown::Signals;
 use self::shutdown::grace;
 use self::supervise::Supervisor;
@@ -212,6 +215,11 @@ impl Process {
             startup_retry: args.startup_retry,
             grace: grace(args.shutdown_timeout),
         };
+        let follow_starter = FollowStarter {
+            registry: Arc::clone(&registry),
+            project: project.clone(),
+            clients: connected.clone(),
+        };
         let announcer = Announcer {
             announcement_state: AnnouncementState::new(worker, args.options()),
             announcement_log,
@@ -229,6 +237,7 @@ impl Process {
             tokio::spawn(intake_of_events.run(intake.clone()))
         });
         let watcher = tokio::spawn(watch_files(registry, args.clone(), intake.clone()));
+        let follow_starter = tokio::spawn(follow_starter.run(intake.clone()));
         let announcer = tokio::spawn(announcer.run(talk.clone()));
         let supervisor = tokio::spawn(supervisor.run(runtime, work.clone()));
 
@@ -247,6 +256,7 @@ impl Process {
         if let Some(event_intake) = event_intake {
             finished("events", event_intake).await;
         }
+        finished("follower", follow_starter).await;
         finished("supervisor", supervisor).await;
         steps.end_unawaited().await;
         // No command is left, except those of workers that did not end in time.

@@ -2,15 +2,15 @@
 //!
 //! Pure. Always holds: a served definition goes away only if its place could be read and no
 //! longer holds it. Almanac serves its last good version, marked stale, while its document
-//! fails, another document states its id or its webhook's slug too, its file or folder cannot be read, or a calendar
-//! that it names is not available. The same holds for calendars and event types.
+//! fails, another document states its id or its webhook's slug too, its file or folder cannot be read, a calendar
+//! that it names is not available, or its triggers close a cycle. The same holds for calendars and event types.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use almanac_base::names::DefinitionId;
-use almanac_core::definition::{Calendars, Definition, Kind, Parsed};
+use almanac_core::definition::{Calendars, Cycles, Definition, Kind, Parsed};
 use almanac_core::snapshot::{
     ARCHIVED_KEPT, Archived, LoadStatus, Loaded, LoadedCalendar, LoadedEventType, Snapshot, by_slug,
 };
@@ -137,13 +137,36 @@ fn take_definitions(
             }
         }
     }
+    let documents = served.iter();
+    let cycles = Cycles::of(documents.map(|(definition, placed)| (&**definition, placed.document)));
+    served.retain(|(definition, placed)| {
+        let Some(errors) = cycles.errors(&definition.id) else {
+            return true;
+        };
+        if !previous.definitions.contains_key(&definition.id) {
+            seen.suspicious.insert(placed.key);
+        }
+        failed.push(placed.failed(errors.to_vec()));
+        false
+    });
     snapshot.failed.extend(failed);
     let declared: BTreeSet<_> = snapshot.event_types.keys().collect();
+    let known: BTreeSet<_> = if served
+        .iter()
+        .any(|(_, placed)| !placed.document.after.is_empty())
+    {
+        let served = served.iter().map(|(definition, _)| &definition.id);
+        served.chain(failing_definitions(snapshot)).collect()
+    } else {
+        BTreeSet::new()
+    };
     for (_, placed) in &served {
         let document = placed.document;
         warnings.extend_from_slice(&document.warnings);
         let undeclared = document.events.iter();
         warnings.extend(undeclared.filter_map(|one| one.warning(&declared)));
+        let after = document.after.iter();
+        warnings.extend(after.filter_map(|one| one.warning(&known)));
     }
     snapshot.warnings.extend(warnings);
     // Sorted once for both maps. Building a map from sorted pairs takes half the time of

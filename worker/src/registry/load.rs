@@ -381,6 +381,7 @@ impl Loader {
                         ..error
                     }]),
                     events: Box::default(),
+                    after: Box::default(),
                     calendars: Box::default(),
                     warnings: Vec::new(),
                 }]

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use almanac_base::names::{RECONCILE_WORKFLOW, RUN_WORKFLOW};
+use almanac_base::names::{FOLLOW_WORKFLOW, RECONCILE_WORKFLOW, RUN_WORKFLOW};
 use almanac_workflows::contracts;
 use metrics::{Key, Label};
 
@@ -67,7 +67,10 @@ impl Labels {
             known: BTreeMap::from([
                 (NAMESPACE, same(&[namespace])),
                 (TASK_QUEUE, queues.into_iter().collect()),
-                (WORKFLOW_TYPE, same(&[RECONCILE_WORKFLOW, RUN_WORKFLOW])),
+                (
+                    WORKFLOW_TYPE,
+                    same(&[RECONCILE_WORKFLOW, RUN_WORKFLOW, FOLLOW_WORKFLOW]),
+                ),
                 (ACTIVITY_TYPE, same(&contracts::ACTIVITIES)),
             ]),
             seen: Mutex::default(),

@@ -10,7 +10,8 @@
 
 use almanac_base::names::DefinitionId;
 use almanac_core::record::{
-    ManualRunInput, PassInput, PassOutcome, PinnedDefinition, RunStep, Selection, Selector,
+    FollowOutcome, FollowState, ManualRunInput, PassInput, PassOutcome, PinnedDefinition, RunStep,
+    Selection, Selector,
 };
 use almanac_steps::machine::{HttpRequest, OpenApiRequest, ShellRequest};
 use serde_json::Value;
@@ -18,6 +19,7 @@ use temporalio_common::ActivityError;
 use temporalio_macros::activity_definitions;
 
 pub use definition_contract::{CurrentDefinition, Pause};
+pub use follow_contract::FollowRuns;
 pub use manual_run_contract::ManualRun;
 pub use reconcile_contract::{Reconcile, Select};
 pub use step_contract::{Emit, Http, Openapi, Shell};
@@ -32,6 +34,8 @@ pub const MANUAL_RUN: &str = "manual_run";
 pub const CURRENT_DEFINITION: &str = "current_definition";
 /// Name of the activity [`Pause`].
 pub const PAUSE: &str = "pause";
+/// Name of the activity [`FollowRuns`].
+pub const FOLLOW_RUNS: &str = "follow_runs";
 /// Name of the activity [`Http`].
 pub const HTTP: &str = "almanac_http";
 /// Name of the activity [`Openapi`].
@@ -42,12 +46,13 @@ pub const SHELL: &str = "almanac_shell";
 pub const EMIT: &str = "almanac_emit";
 
 /// Names of all activities that a worker registers.
-pub const ACTIVITIES: [&str; 9] = [
+pub const ACTIVITIES: [&str; 10] = [
     RECONCILE,
     SELECT,
     MANUAL_RUN,
     CURRENT_DEFINITION,
     PAUSE,
+    FOLLOW_RUNS,
     HTTP,
     OPENAPI,
     SHELL,
@@ -109,6 +114,19 @@ impl DefinitionContract {
     }
 }
 
+/// Following the runs of definitions, which any worker of the project does.
+#[derive(Debug)]
+pub struct FollowContract;
+
+#[activity_definitions]
+impl FollowContract {
+    /// Reads the runs that end, and starts the definitions that follow them, for some minutes.
+    #[activity(name = FOLLOW_RUNS)]
+    pub async fn follow_runs(_state: FollowState) -> Result<FollowOutcome, ActivityError> {
+        unimplemented!()
+    }
+}
+
 /// Calls that the steps of a run make, which any worker of the project does.
 #[derive(Debug)]
 pub struct StepContract;
@@ -158,6 +176,7 @@ mod tests {
             name(&ManualRun),
             name(&CurrentDefinition),
             name(&Pause),
+            name(&FollowRuns),
             name(&Http),
             name(&Openapi),
             name(&Shell),

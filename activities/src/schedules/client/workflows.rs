@@ -9,13 +9,16 @@ use serde_json::Value;
 use temporalio_client::NamespacedClient;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_common::protos::temporal::api::enums::v1::HistoryEventFilterType;
+use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_common::protos::temporal::api::query::v1::WorkflowQuery;
 use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CountWorkflowExecutionsRequest, DescribeWorkflowExecutionRequest,
-    DescribeWorkflowExecutionResponse, ListWorkflowExecutionsRequest,
-    ListWorkflowExecutionsResponse, QueryWorkflowRequest, StartWorkflowExecutionRequest,
-    StartWorkflowExecutionResponse, TerminateWorkflowExecutionRequest,
+    DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest,
+    ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse, QueryWorkflowRequest,
+    StartWorkflowExecutionRequest, StartWorkflowExecutionResponse,
+    TerminateWorkflowExecutionRequest,
 };
 
 use super::{PAGE_SIZE, RequestError, Schedules};
@@ -79,6 +82,46 @@ impl Schedules {
             WorkflowService::describe_workflow_execution(&mut client, request).await
         })
         .await
+    }
+
+    /// Returns `true` if a run that has ended has a next execution: the server retries it.
+    pub(crate) async fn has_next_execution(
+        &self,
+        workflow_id: &str,
+        run_id: &str,
+    ) -> Result<bool, RequestError> {
+        let request = GetWorkflowExecutionHistoryRequest {
+            namespace: self.client.namespace(),
+            execution: Some(WorkflowExecution {
+                workflow_id: workflow_id.to_owned(),
+                run_id: run_id.to_owned(),
+            }),
+            history_event_filter_type: HistoryEventFilterType::CloseEvent.into(),
+            ..Default::default()
+        };
+        let answer = self
+            .send(request, |mut client, request| async move {
+                WorkflowService::get_workflow_execution_history(&mut client, request).await
+            })
+            .await;
+        let history = match answer {
+            Ok(answer) => answer.history.unwrap_or_default(),
+            Err(RequestError::NotFound) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let last = history.events.into_iter().next_back();
+        Ok(match last.and_then(|event| event.attributes) {
+            // The server shows the end of a retried run so to clients that do not say that they
+            // follow retries (`FollowsNextRunID` in its `common/headers`).
+            Some(Attributes::WorkflowExecutionContinuedAsNewEventAttributes(_)) => true,
+            Some(Attributes::WorkflowExecutionFailedEventAttributes(failed)) => {
+                !failed.new_execution_run_id.is_empty()
+            }
+            Some(Attributes::WorkflowExecutionTimedOutEventAttributes(timed_out)) => {
+                !timed_out.new_execution_run_id.is_empty()
+            }
+            _ => false,
+        })
     }
 
     /// Returns `true` if a workflow with this id exists, running or not.

@@ -35,6 +35,8 @@ pub(super) struct Decoder<'d> {
     pub(super) calendars: Vec<(DefinitionId, Place)>,
     /// Types of events that the document's triggers name, with their places.
     pub(super) events: Vec<(String, Place)>,
+    /// Definitions that the document's triggers name in `after`, with the places of the keys.
+    pub(super) after: Vec<(DefinitionId, Place)>,
     /// Numbers of the lines that no snippet shows, because they may hold a secret.
     pub(super) hidden: BTreeSet<usize>,
     /// Steps that computations over the document may still take.
@@ -75,6 +77,7 @@ impl<'d> Decoder<'d> {
             warnings: Vec::new(),
             calendars: Vec::new(),
             events: Vec::new(),
+            after: Vec::new(),
             hidden: BTreeSet::new(),
             budget: Budget::of(FIRST_STEPS + STEPS_PER_BYTE * lines.size() as u64),
         }

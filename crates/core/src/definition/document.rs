@@ -61,16 +61,19 @@ pub(super) fn definition(
         enabled = decoder.boolean(&entry.value, "enabled").unwrap_or(true);
     }
     let (description, labels) = about(decoder, &object);
-    let schedule = object
+    let (schedule, again) = object
         .get("schedule")
-        .and_then(|entry| schedule(decoder, entry, context));
+        .and_then(|entry| schedule(decoder, entry, context))
+        .unwrap_or_default();
+    let mut inputs = schedule.iter().map(|block| block.input.is_some());
+    let has_input = inputs.any(|is| is) || again.as_ref().is_some_and(|one| one.input.is_some());
     if let Some(entry) = object.get("metadata") {
         decoder.map(&entry.value, "metadata");
     }
     let program = program(decoder, node, &object);
-    if let (Some(schedule), Some(Program::Workflow(block))) = (&schedule, &program)
+    if let Some(Program::Workflow(block)) = &program
         && block.args.is_some()
-        && schedule.input.is_some()
+        && has_input
         && let Some(place) = inner(&object, "schedule", "input")
     {
         decoder.error_with_hint(
@@ -83,6 +86,13 @@ pub(super) fn definition(
     if let (Some(entry), Some(program)) = (object.get("triggers"), &program) {
         triggers::check_input(decoder, entry, program);
     }
+    if let Some(id) = &id {
+        triggers::check_after(decoder, id);
+    }
+    let mut triggers = triggers.unwrap_or_default();
+    if let Some(again) = again {
+        triggers = triggers::with_again(triggers, again);
+    }
     Some(finish(Definition {
         id: id?,
         revision: Revision::default(),
@@ -90,7 +100,7 @@ pub(super) fn definition(
         enabled,
         labels,
         schedule,
-        triggers: triggers.unwrap_or_default(),
+        triggers,
         program: program?,
     }))
 }

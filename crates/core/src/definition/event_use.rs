@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use almanac_base::names::DefinitionId;
 use almanac_base::nearest;
+use almanac_events::is_run_event;
 
 use super::{Diagnostic, Severity};
 
@@ -23,11 +24,11 @@ pub struct EventUse {
 }
 
 impl EventUse {
-    /// Warning about a type that is not among `declared`. `None` if the type is declared, or if no
-    /// event type can have this name as its id.
+    /// Warning about a type that is not among `declared`. `None` if the type is declared, if
+    /// Almanac makes the events, or if no event type can have this name as its id.
     pub fn warning(&self, declared: &BTreeSet<&DefinitionId>) -> Option<Diagnostic> {
         let id: DefinitionId = self.event.parse().ok()?;
-        if declared.contains(&id) {
+        if declared.contains(&id) || is_run_event(&self.event) {
             return None;
         }
         let known: Vec<&str> = declared.iter().take(HINTED).map(|id| id.as_str()).collect();

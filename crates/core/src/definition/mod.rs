@@ -6,6 +6,7 @@
 //! defaults filled in, so writing a default changes nothing. Refusing two documents with the same
 //! id is left to the registry.
 
+mod after_use;
 mod calendar;
 mod day_calendar;
 mod decode;
@@ -33,6 +34,7 @@ mod webhook;
 mod workflow;
 mod yaml;
 
+pub use after_use::{AfterUse, Cycles};
 pub use diagnostic::{Diagnostic, Severity};
 pub use event_use::EventUse;
 pub use labels::Labels;

@@ -31,7 +31,7 @@ pub struct Definition {
     pub labels: Labels,
     /// Schedule of the definition. `None` if it runs only manually or on events.
     pub schedule: Option<ScheduleBlock>,
-    /// Triggers: the events that start the definition.
+    /// Triggers: the events that start the definition, and the ends of runs that do.
     pub triggers: Triggers,
     /// The workflow or the steps that run.
     pub program: Program,
@@ -83,17 +83,31 @@ pub struct Webhook {
 /// Triggers of a definition.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Triggers {
-    /// Triggers as the document has them, as JSON: the list of `triggers`, or the map of `on` and
-    /// `read` of the specification's `schedule`.
+    /// Triggers as the document has them, as JSON: the list of `triggers`, or the map of `on`,
+    /// `read` and `after` of the specification's `schedule`. With `schedule.after` in Almanac's
+    /// form, a map of `triggers`, `after` and `input`.
     pub text: JsonText,
     /// Triggers, in the order of the document.
     pub list: Arc<[Trigger]>,
+    /// `schedule.after`: the definition starts again after its last run ended.
+    pub again: Option<Again>,
+}
+
+/// A start of a definition some time after its own last run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Again {
+    /// Time from the end of the last run to the next start; at least 1 s.
+    pub delay: Duration,
+    /// Input of the run; null if the document states none.
+    pub input: Option<JsonText>,
+    /// If `false`, the definition does not start again.
+    pub enabled: bool,
 }
 
 impl Triggers {
-    /// Returns `true` if no event starts the definition.
+    /// Returns `true` if no event, and no end of a run, starts the definition.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.list.is_empty() && self.again.is_none()
     }
 }
 
@@ -102,6 +116,7 @@ impl Default for Triggers {
         Self {
             text: JsonText::from(Value::Array(Vec::new())),
             list: Arc::default(),
+            again: None,
         }
     }
 }

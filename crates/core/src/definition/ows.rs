@@ -15,7 +15,7 @@ use super::other_formats;
 use super::schedule::{CATCHUP_DEFAULT, cron, spec_findings};
 use super::source::Finding;
 use super::steps::{ows_duration, steps};
-use super::triggers::schedule_on;
+use super::triggers::ows_triggers;
 use super::yaml::{Entry, Node};
 use super::{Definition, OverlapPolicy, ParseContext, Program, ScheduleBlock, Triggers};
 
@@ -44,8 +44,8 @@ pub(super) const HEADER: Shape = Shape {
 
 pub(super) const SCHEDULE: Shape = Shape {
     name: "the specification's `schedule`",
-    keys: &["cron", "every", "on", "read"],
-    refused: &[("after", None)],
+    keys: &["cron", "every", "after", "on", "read"],
+    refused: &[],
 };
 
 /// Reads a document. The decoder collects the errors; after an error the result is not complete.
@@ -192,17 +192,16 @@ fn schedule(
 ) -> Option<(Option<ScheduleBlock>, Triggers)> {
     let before = decoder.errors.len();
     let object = decoder.object(entry.at, &entry.value, "schedule", &SCHEDULE)?;
-    let triggers = schedule_on(decoder, root, &object).unwrap_or_default();
+    let triggers = ows_triggers(decoder, root, &object).unwrap_or_default();
     let has_times = object.has("cron") || object.has("every");
-    let later = |(key, _): &(&str, _)| entry.value.entry(key).is_some();
-    if !has_times && (object.has("on") || object.has("read")) {
+    if !has_times && ["on", "read", "after"].iter().any(|key| object.has(key)) {
         return Some((None, triggers));
     }
-    if !has_times && !SCHEDULE.refused.iter().any(later) {
+    if !has_times {
         decoder.error_with_hint(
             object.at,
             "`schedule` has no times and no events",
-            "give it `cron`, `every` or `on`",
+            "give it `cron`, `every`, `after` or `on`",
         );
     }
     let mut block = ScheduleBlock {

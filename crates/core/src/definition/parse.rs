@@ -15,8 +15,8 @@ use super::event_type::event_type;
 use super::source::{self, Document, Finding, Lines, Place};
 use super::yaml::{self, Node};
 use super::{
-    CalendarUse, DayCalendar, Definition, Diagnostic, EventType, EventUse, Severity, other_formats,
-    ows,
+    AfterUse, CalendarUse, DayCalendar, Definition, Diagnostic, EventType, EventUse, Severity,
+    other_formats, ows,
 };
 
 /// Maximum size of a file, in bytes.
@@ -49,6 +49,8 @@ pub struct ParsedDocument {
     pub calendars: Box<[CalendarUse]>,
     /// Types of events that the definition's triggers name.
     pub events: Box<[EventUse]>,
+    /// Definitions that the definition's triggers name in `after`.
+    pub after: Box<[AfterUse]>,
     /// Warnings about values that a person almost never means. Documents that fail can have
     /// warnings too.
     pub warnings: Vec<Diagnostic>,
@@ -171,6 +173,7 @@ impl ParsedDocument {
             result: Err(vec![Diagnostic::error(path, 1, 1, message)]),
             calendars: Box::default(),
             events: Box::default(),
+            after: Box::default(),
             warnings: Vec::new(),
         }
     }
@@ -208,6 +211,7 @@ fn parse_document(
         warnings,
         calendars,
         events,
+        after,
         hidden,
         ..
     } = decoder;
@@ -249,6 +253,13 @@ fn parse_document(
             .into_iter()
             .map(|(event, at)| EventUse {
                 event,
+                at: place(at),
+            })
+            .collect(),
+        after: after
+            .into_iter()
+            .map(|(definition, at)| AfterUse {
+                definition,
                 at: place(at),
             })
             .collect(),

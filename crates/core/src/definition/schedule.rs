@@ -16,8 +16,9 @@ use almanac_times::{
 use super::calendar::calendars;
 use super::decode::{Decoder, Object, describe, join};
 use super::source::{Finding, Place};
+use super::triggers::check_delay;
 use super::yaml::{Entry, Node, Value};
-use super::{OverlapPolicy, ParseContext, ScheduleBlock};
+use super::{Again, OverlapPolicy, ParseContext, ScheduleBlock};
 
 pub(super) const SCHEDULE: Shape = Shape {
     name: "`schedule`",
@@ -25,6 +26,7 @@ pub(super) const SCHEDULE: Shape = Shape {
         "enabled",
         "cron",
         "every",
+        "after",
         "calendars",
         "exclude",
         "timezone",
@@ -40,6 +42,11 @@ pub(super) const SCHEDULE: Shape = Shape {
     ],
     refused: &[],
 };
+
+/// Keys that state times.
+const TIMES: [&str; 3] = ["cron", "every", "calendars"];
+/// Keys that have an effect if there are no times.
+const BESIDE_AFTER: [&str; 3] = ["enabled", "after", "input"];
 
 pub(super) const EVERY: Shape = Shape {
     name: "`every`",
@@ -70,23 +77,63 @@ const ID_LIMIT: usize = 1000;
 /// Maximum length of the text of a cron or of a calendar's field, in bytes.
 pub(super) const TEXT_LIMIT: usize = 1000;
 
-/// Reads the block. The decoder collects the errors; after an error the result is not complete.
+/// Reads the block: the times, and `after`. There is no schedule block without times. The decoder
+/// collects the errors; after an error the result is not complete.
 pub(super) fn schedule(
     decoder: &mut Decoder<'_>,
     entry: &Entry<'_>,
     context: &ParseContext,
-) -> Option<ScheduleBlock> {
-    let before = decoder.errors.len();
+) -> Option<(Option<ScheduleBlock>, Option<Again>)> {
     let object = decoder.object(entry.at, &entry.value, "schedule", &SCHEDULE)?;
+    let again = again(decoder, &object);
+    if !object.has("after") || TIMES.iter().any(|key| object.has(key)) {
+        return Some((Some(times(decoder, &object, context)), again));
+    }
+    let others = SCHEDULE.keys.iter();
+    for key in others.filter(|key| !BESIDE_AFTER.contains(key)) {
+        if let Some(entry) = object.get(key) {
+            decoder.error_with_hint(
+                entry.at,
+                format!("`schedule.{key}` needs times"),
+                "beside `after` alone, only `enabled` and `input` have an effect",
+            );
+        }
+    }
+    Some((None, again))
+}
+
+/// Reads `after`, with the keys that it shares with times.
+fn again(decoder: &mut Decoder<'_>, object: &Object<'_>) -> Option<Again> {
+    let entry = object.get("after")?;
+    if !matches!(entry.value.value, Value::Map(_) | Value::List(_)) {
+        let delay = decoder.duration(&entry.value, "schedule.after", Duration::ZERO..=LONGEST)?;
+        check_delay(decoder, entry, delay)?;
+        return Some(Again {
+            delay,
+            input: input(decoder, object),
+            enabled: flag(decoder, object, "enabled", true),
+        });
+    }
+    decoder.error_with_hint(
+        entry.value.at,
+        "`schedule.after` must be a duration",
+        "to start the definition after the run of another one, write \
+         `triggers: [{ after: other-definition }]`",
+    );
+    None
+}
+
+fn times(decoder: &mut Decoder<'_>, object: &Object<'_>, context: &ParseContext) -> ScheduleBlock {
+    let before = decoder.errors.len();
     let mut block = ScheduleBlock {
-        enabled: flag(decoder, &object, "enabled", true),
+        enabled: flag(decoder, object, "enabled", true),
         cron: Vec::new(),
         spec: Spec::default(),
         overlap_policy: OverlapPolicy::default(),
         catchup_window: CATCHUP_DEFAULT,
-        pause_on_failure: flag(decoder, &object, "pause_on_failure", false),
+        pause_on_failure: flag(decoder, object, "pause_on_failure", false),
         max_actions: None,
-        input: input(decoder, &object),
+        input: input(decoder, object),
         adopts: None,
     };
     let crons = object
@@ -100,8 +147,8 @@ pub(super) fn schedule(
             calendars(decoder, entry, role, &mut block.spec);
         }
     }
-    block.spec.timezone = timezone(decoder, &object, crons.as_deref().unwrap_or_default());
-    bounds(decoder, &object, &mut block.spec, context);
+    block.spec.timezone = timezone(decoder, object, crons.as_deref().unwrap_or_default());
+    bounds(decoder, object, &mut block.spec, context);
     if let Some(entry) = object.get("jitter") {
         let jitter = decoder.duration(&entry.value, "schedule.jitter", Duration::ZERO..=LONGEST);
         block.spec.jitter = jitter.unwrap_or_default();
@@ -123,10 +170,7 @@ pub(super) fn schedule(
         let id = decoder.name(&entry.value, "schedule.adopts", ID_LIMIT);
         block.adopts = id.map(ScheduleId::from_server);
     }
-    if !["cron", "every", "calendars"]
-        .iter()
-        .any(|key| object.has(key))
-    {
+    if !TIMES.iter().any(|key| object.has(key)) {
         decoder.error_with_hint(
             object.at,
             "`schedule` has no times",
@@ -135,9 +179,9 @@ pub(super) fn schedule(
     }
     // A spec that lacks a part that could not be read would give wrong warnings.
     if decoder.errors.len() == before {
-        spec_warnings(decoder, &object, &block.spec, context);
+        spec_warnings(decoder, object, &block.spec, context);
     }
-    Some(block)
+    block
 }
 
 fn flag(decoder: &mut Decoder<'_>, object: &Object<'_>, key: &str, default: bool) -> bool {

@@ -73,7 +73,7 @@ fn definition() -> Value {
             "workflow": reference("workflow"),
             "do": reference("tasks"),
             "metadata": schema_steps::metadata(),
-            "triggers": { "description": "Events that start the definition", "type": "array", "items": reference("trigger"), "minItems": 1, "maxItems": TRIGGERS_LIMIT },
+            "triggers": { "description": "Events, and ends of runs, that start the definition", "type": "array", "items": reference("trigger"), "minItems": 1, "maxItems": TRIGGERS_LIMIT },
         }),
         &[],
     );
@@ -97,6 +97,7 @@ fn schedule() -> Value {
             "enabled": flag("false: the schedule is paused; events and manual runs are not affected", true),
             "cron": one_or_more("Cron in Temporal's dialect: minute hour day-of-month month day-of-week, then optionally the year; with seven fields, seconds come first", &cron),
             "every": one_or_more("An interval, counted from 1970 in UTC", &reference("every")),
+            "after": described("The definition starts again this time after its last run ended, 1s at least; without times beside it, only enabled and input are allowed", "duration"),
             "calendars": list("Calendars that match", &reference("calendar"), 1),
             "exclude": list("Times to exclude", &reference("exclusion"), 0),
             "timezone": { "description": "IANA name; default UTC", "type": "string", "minLength": 1 },
@@ -115,7 +116,12 @@ fn schedule() -> Value {
     insert(
         &mut schema,
         "anyOf",
-        json!([{ "required": ["cron"] }, { "required": ["every"] }, { "required": ["calendars"] }]),
+        json!([
+            { "required": ["cron"] },
+            { "required": ["every"] },
+            { "required": ["calendars"] },
+            { "required": ["after"] },
+        ]),
     );
     schema
 }
@@ -343,6 +349,7 @@ fn ows_schedule() -> Value {
         &json!({
             "cron": { "description": "Cron in Temporal's dialect", "type": "string", "minLength": 1, "maxLength": 1000 },
             "every": { "description": "An interval; a run starts even if the last one has not ended", "anyOf": [reference("ows_duration"), reference("iso_duration")] },
+            "after": { "description": "The workflow starts again this time after its last run ended, 1s at least", "anyOf": [reference("ows_duration"), reference("iso_duration")] },
             "on": reference("start_events"),
             "read": choice("Part of the event that the run gets in its input; default data", ["data", "envelope", "raw"].into_iter()),
         }),
@@ -351,7 +358,7 @@ fn ows_schedule() -> Value {
     insert(
         &mut schema,
         "anyOf",
-        json!([{ "required": ["cron"] }, { "required": ["every"] }, { "required": ["on"] }]),
+        json!([{ "required": ["cron"] }, { "required": ["every"] }, { "required": ["after"] }, { "required": ["on"] }]),
     );
     schema
 }

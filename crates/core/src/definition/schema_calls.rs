@@ -1,6 +1,6 @@
 //! The JSON Schema of steps that use other systems: calls, processes, events.
 
-use almanac_steps::language::{EVENT_TYPE_LIMIT, OnConflict};
+use almanac_steps::language::{EVENT_TYPE_LIMIT, OnConflict, Otherwise, Outcome};
 use serde_json::{Value, json};
 
 use super::schema::{choice, described, flag, insert, list, name, object, reference, text};
@@ -120,14 +120,18 @@ pub(super) fn events() -> Value {
             "one": reference("event_filter"),
             "until": { "description": "End of the wait: a condition on the events so far, or events", "anyOf": [reference("expression"), reference("events")] },
         }), &[]), &["all", "any", "one"]),
-        "trigger": object("Events that start the definition, and the run that each starts", &json!({
+        "trigger": one_of(object("Events that start the definition, and the run that each starts", &json!({
             "event": { "description": "Type of the events", "type": "string", "minLength": 1, "maxLength": EVENT_TYPE_LIMIT },
+            "after": { "description": "Id of another definition: the ends of its runs are the events", "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]*$", "maxLength": 128 },
+            "outcome": choice("Outcome of the runs; default completed", Outcome::NAMES.iter().map(|(name, _)| *name)),
+            "within": described("Deadline for the end, from the start of the run; whole seconds, 1s at least", "duration"),
+            "else": choice("Effect of a deadline that passes; default skip", Otherwise::NAMES.iter().map(|(name, _)| *name)),
             "when": described("Condition on the event; default: every event of the type", "expression"),
             "input": described("Input of the run; default: the event's data", "transform"),
             "workflow_id": text("Last part of the run's workflow id; default: derived from the event's source and id"),
             "on_conflict": choice("Effect of an event whose workflow id is taken; default use_existing", OnConflict::NAMES.iter().map(|(name, _)| *name)),
             "enabled": flag("false: the trigger starts nothing", true),
-        }), &["event"]),
+        }), &[]), &["event", "after"]),
         "start_events": one_of(object("Events that start the workflow", &json!({
             "any": list("Events", &reference("start_filter"), 0),
             "one": reference("start_filter"),

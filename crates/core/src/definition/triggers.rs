@@ -3,16 +3,22 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use almanac_base::duration::show;
 use almanac_base::json_text::JsonText;
+use almanac_base::names::DefinitionId;
 use almanac_steps::language::{self, Problem, ReadTriggers};
 use serde_json::{Map, Value as Json};
 
 use super::decode::{Decoder, Object};
 use super::source::Place;
-use super::steps::{finding, lenient, report};
+use super::steps::{finding, lenient, ows_duration, report};
 use super::yaml::{Entry, Node, Value};
-use super::{Program, Triggers};
+use super::{Again, Program, Triggers};
+
+/// Minimum of `schedule.after`.
+pub(super) const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 
 /// Reads `triggers` of a document in Almanac's form.
 pub(super) fn triggers(
@@ -29,14 +35,99 @@ pub(super) fn triggers(
         Value::List(items) => items.as_slice(),
         _ => &[],
     };
-    for event in items.iter().filter_map(|item| item.entry("event")) {
-        name(decoder, &event.value);
+    for item in items {
+        if let Some(event) = item.entry("event") {
+            name(decoder, &event.value);
+        }
+        if let Some(after) = item.entry("after") {
+            let definition = after.value.text.parse().ok();
+            decoder.after.extend(definition.map(|id| (id, after.at)));
+        }
     }
     Some(triggers)
 }
 
+/// Adds `schedule.after` in Almanac's form to the triggers.
+pub(super) fn with_again(mut triggers: Triggers, again: Again) -> Triggers {
+    let mut text = Map::new();
+    if !triggers.list.is_empty() {
+        text.insert("triggers".to_owned(), triggers.text.value());
+    }
+    text.insert("after".to_owned(), Json::from(show(again.delay)));
+    if let Some(input) = &again.input {
+        text.insert("input".to_owned(), input.value());
+    }
+    if !again.enabled {
+        text.insert("enabled".to_owned(), Json::from(false));
+    }
+    triggers.text = JsonText::from(Json::Object(text));
+    triggers.again = Some(again);
+    triggers
+}
+
+/// Reads `on`, `read` and `after` of a document's `schedule`, in the specification's form.
+pub(super) fn ows_triggers(
+    decoder: &mut Decoder<'_>,
+    root: &Node<'_>,
+    object: &Object<'_>,
+) -> Option<Triggers> {
+    let triggers = schedule_on(decoder, root, object);
+    let Some(entry) = object.get("after") else {
+        return triggers;
+    };
+    let delay = ows_duration(decoder, root, "schedule", "after")?;
+    check_delay(decoder, entry, delay)?;
+    let mut triggers = triggers.unwrap_or_default();
+    let mut text = match triggers.text.value() {
+        Json::Object(text) => text,
+        _ => Map::new(),
+    };
+    text.insert("after".to_owned(), Json::from(show(delay)));
+    triggers.text = JsonText::from(Json::Object(text));
+    triggers.again = Some(Again {
+        delay,
+        input: None,
+        enabled: true,
+    });
+    Some(triggers)
+}
+
+/// Reports a delay that is too short. `None` if it is.
+pub(super) fn check_delay(
+    decoder: &mut Decoder<'_>,
+    entry: &Entry<'_>,
+    delay: Duration,
+) -> Option<()> {
+    if delay >= SHORTEST_DELAY {
+        return Some(());
+    }
+    decoder.error(
+        entry.value.at,
+        format!("`schedule.after` must be at least {}", show(SHORTEST_DELAY)),
+    );
+    None
+}
+
+/// Reports a trigger with `after` that names its own definition.
+pub(super) fn check_after(decoder: &mut Decoder<'_>, id: &DefinitionId) {
+    let own: Vec<_> = decoder
+        .after
+        .iter()
+        .filter(|(after, _)| after == id)
+        .collect();
+    let places: Vec<_> = own.iter().map(|(_, at)| *at).collect();
+    for at in places {
+        decoder.error_with_hint(
+            at,
+            format!("`after` names its own definition `{id}`"),
+            "to start the definition again some time after its own run, write \
+             `schedule: { after: PT1H }`",
+        );
+    }
+}
+
 /// Reads `on` and `read` of a document's `schedule`, in the specification's form.
-pub(super) fn schedule_on(
+fn schedule_on(
     decoder: &mut Decoder<'_>,
     root: &Node<'_>,
     object: &Object<'_>,
@@ -95,6 +186,7 @@ fn accept(
             Some(Triggers {
                 text: JsonText::from(value),
                 list: Arc::from(read.triggers),
+                again: None,
             })
         }
         Err(problems) => {

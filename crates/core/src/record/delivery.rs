@@ -96,6 +96,8 @@ pub enum DeliveryVia {
     Nats,
     /// `emit` of a run.
     Emit,
+    /// The end of a run, or its deadline.
+    Run,
     /// A request to replay an earlier delivery.
     Replay,
     /// A way of a newer release.
@@ -160,6 +162,7 @@ impl DeliveryVia {
             Self::Webhook => "webhook",
             Self::Nats => "nats",
             Self::Emit => "emit",
+            Self::Run => "run",
             Self::Replay => "replay",
             Self::Unknown => "unknown",
         }

@@ -7,6 +7,7 @@
 mod adoption;
 mod announcement;
 mod delivery;
+mod follow;
 mod history_entry;
 mod limits;
 mod manual_run;
@@ -22,6 +23,7 @@ mod suspension;
 pub use adoption::*;
 pub use announcement::*;
 pub use delivery::*;
+pub use follow::*;
 pub use history_entry::*;
 pub use limits::*;
 pub use manual_run::*;

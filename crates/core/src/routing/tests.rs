@@ -54,7 +54,7 @@ fn event(kind: &str, data: impl Into<Value>) -> Value {
 
 fn routes(documents: &[&str], event: &Value) -> Vec<Route> {
     let project: Project = "shop".parse().unwrap();
-    TriggerIndex::of(&snapshot(documents)).routes(&project, event, now())
+    TriggerIndex::of(&snapshot(documents)).routes(&project, event, Maker::Other, now())
 }
 
 /// The definitions with the input of the run, or the reason of the refusal.
@@ -244,4 +244,160 @@ fn a_chain_of_events_has_an_end() {
     assert!(at(json!(u64::MAX)).run.is_err());
     // Text in the place of the number is another program's attribute.
     assert!(at(json!("16")).run.is_ok());
+}
+
+/// The definitions that take an event about a run of `subject`, with the input or the refusal.
+fn about_run(
+    documents: &[&str],
+    kind: &str,
+    subject: &str,
+    data: impl Into<Value>,
+    made_by: Maker,
+) -> Vec<(String, Result<Value, String>)> {
+    let project: Project = "shop".parse().unwrap();
+    let mut event = event(kind, data);
+    event["subject"] = subject.into();
+    let index = TriggerIndex::of(&snapshot(documents));
+    let routes = index.routes(&project, &event, made_by, now());
+    let input = |route: &Route| route.run.clone().map(|run| run.input);
+    routes
+        .iter()
+        .map(|route| (route.definition.id.to_string(), input(route)))
+        .collect()
+}
+
+fn ids(taken: &[(String, Result<Value, String>)]) -> Vec<&str> {
+    taken.iter().map(|(id, _)| id.as_str()).collect()
+}
+
+#[test]
+fn the_end_of_a_run_starts_those_that_name_its_definition_and_its_outcome() {
+    let documents = [
+        triggered("completed", "  - after: extract"),
+        triggered("failed", "  - { after: extract, outcome: failed }"),
+        triggered("any", "  - { after: extract, outcome: any }"),
+        triggered("other", "  - after: another"),
+        triggered("alert", "  - event: almanac.run.failed"),
+        triggered("off", "  - { after: extract, enabled: false }"),
+    ];
+    let documents: Vec<_> = documents.iter().map(String::as_str).collect();
+    let taken = |kind: &str| {
+        let data = json!({ "status": "x" });
+        let taken = about_run(&documents, kind, "extract", data, Maker::Almanac);
+        ids(&taken).join(" ")
+    };
+    assert_eq!(taken("almanac.run.completed"), "any completed");
+    assert_eq!(taken("almanac.run.failed"), "alert any failed");
+    assert_eq!(taken("almanac.run.late"), "");
+}
+
+#[test]
+fn only_almanac_makes_events_about_runs() {
+    let load = triggered("load", "  - after: extract");
+    let taken = |made_by| {
+        about_run(&[&load], "almanac.run.completed", "extract", 1, made_by)
+            .remove(0)
+            .1
+    };
+    assert_eq!(taken(Maker::Almanac), Ok(json!(1)));
+    let refusal = taken(Maker::Other).unwrap_err();
+    assert!(refusal.contains("only Almanac makes"), "{refusal}");
+}
+
+#[test]
+fn a_trigger_for_any_event_does_not_take_the_ends_of_runs() {
+    let any = format!(
+        "document: {{ dsl: '1.0.3', namespace: n, name: any, version: '0.1.0' }}\n\
+         schedule: {{ on: {{ any: [] }} }}\n{STEPS}"
+    );
+    let taken = |kind: &str| about_run(&[&any], kind, "extract", 1, Maker::Almanac).len();
+    assert_eq!(
+        (taken("order.paid"), taken("almanac.run.completed")),
+        (1, 0)
+    );
+}
+
+#[test]
+fn the_end_of_an_own_run_starts_a_definition_only_if_it_names_itself() {
+    let alert = triggered("alert", "  - event: almanac.run.failed");
+    let taken = |subject: &str| {
+        about_run(&[&alert], "almanac.run.failed", subject, 1, Maker::Almanac).len()
+    };
+    assert_eq!((taken("extract"), taken("alert")), (1, 0));
+    let own = format!(
+        "document: {{ dsl: '1.0.3', namespace: n, name: own, version: '0.1.0' }}\n\
+         schedule: {{ on: {{ one: {{ with: {{ type: almanac.run.failed, subject: own }} }} }} }}\n{STEPS}"
+    );
+    assert_eq!(
+        about_run(&[&own], "almanac.run.failed", "own", 1, Maker::Almanac).len(),
+        1
+    );
+}
+
+#[test]
+fn an_end_after_the_deadline_starts_nothing() {
+    let load = triggered("load", "  - { after: extract, within: 1h }");
+    let plain = triggered("plain", "  - after: extract");
+    let taken = |ended: &str| {
+        let data = json!({ "started_at": "2026-01-06T01:00:00Z", "ended_at": ended });
+        let documents: [&str; 2] = [&load, &plain];
+        let kind = "almanac.run.completed";
+        let taken = about_run(&documents, kind, "extract", data, Maker::Almanac);
+        ids(&taken).join(" ")
+    };
+    assert_eq!(taken("2026-01-06T02:00:00Z"), "load plain");
+    assert_eq!(taken("2026-01-06T02:00:01Z"), "plain");
+    assert_eq!(taken("soon"), "plain");
+}
+
+#[test]
+fn a_deadline_that_passed_concerns_the_triggers_that_state_it() {
+    let documents = [
+        triggered("run", "  - { after: extract, within: 1h, else: run }"),
+        triggered("fail", "  - { after: extract, within: 1h, else: fail }"),
+        triggered("skip", "  - { after: extract, within: 1h }"),
+        triggered("longer", "  - { after: extract, within: 2h, else: run }"),
+        triggered(
+            "any",
+            "  - { after: extract, within: 1h, outcome: any, else: run }",
+        ),
+        triggered("plain", "  - after: extract"),
+        triggered("alert", "  - event: almanac.run.late"),
+    ];
+    let documents: Vec<_> = documents.iter().map(String::as_str).collect();
+    let data = json!({
+        "definition": "extract", "workflow_id": "shop/extract-1", "outcome": "completed",
+        "within_seconds": 3600, "started_at": "2026-01-06T01:00:00Z",
+    });
+    let taken = about_run(
+        &documents,
+        "almanac.run.late",
+        "extract",
+        data,
+        Maker::Almanac,
+    );
+    assert_eq!(ids(&taken), ["alert", "fail", "run"]);
+    assert!(taken[0].1.is_ok() && taken[2].1.is_ok());
+    assert_eq!(
+        taken[1].1.clone().unwrap_err(),
+        "no run of `extract` completed within 1h after the run `shop/extract-1` began at \
+         2026-01-06T01:00:00Z"
+    );
+}
+
+#[test]
+fn a_chain_of_ends_has_a_limit() {
+    let load = triggered("load", "  - after: extract");
+    let project: Project = "shop".parse().unwrap();
+    let run = |depth: u32| {
+        let mut event = event("almanac.run.completed", 1);
+        event["subject"] = "extract".into();
+        event[DEPTH_ATTRIBUTE] = depth.into();
+        let index = TriggerIndex::of(&snapshot(&[&load]));
+        index.routes(&project, &event, Maker::Almanac, now())[0]
+            .run
+            .clone()
+    };
+    assert!(run(CHAIN_LIMIT - 1).is_ok());
+    assert!(run(CHAIN_LIMIT).unwrap_err().contains("chain of 16 runs"));
 }

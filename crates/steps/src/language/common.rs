@@ -165,7 +165,7 @@ impl Reader {
     }
 
     /// Reads a duration of at least a second, in the form of Almanac's own keys.
-    fn second_or_more(&mut self, at: &At<'_>) -> Option<Duration> {
+    pub(super) fn second_or_more(&mut self, at: &At<'_>) -> Option<Duration> {
         let length = self.temporal_duration(at)?;
         if length < SHORTEST_LIMIT {
             self.wrong(at, "must be at least `1s`");

@@ -21,7 +21,9 @@ const PLAIN: Option<&str> = None;
 const RESOURCE: Option<&str> = Some("write the schema into the definition, under `document`");
 
 shapes! {
-    TRIGGER = "a trigger" "trigger" ["event" "when" "input" "workflow_id" "on_conflict" "enabled"];
+    TRIGGER = "a trigger" "trigger" [
+        "event" "after" "outcome" "within" "else" "when" "input" "workflow_id" "on_conflict" "enabled"
+    ];
     START_EVENTS = "the events" "start_events" ["any" "one"]
         ["all" Some("start the definition on one event, and wait for the others with `listen`"),
          "until" Some("each event starts a run of its own")];

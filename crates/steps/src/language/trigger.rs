@@ -1,11 +1,17 @@
 //! Reader of triggers, and of the schemas of event types.
 
+use almanac_base::duration;
+use almanac_base::names::DefinitionId;
 use almanac_base::text::quoted;
+use almanac_events::{RUN_EVENTS, RUN_LATE, is_run_event};
 use serde_json::Value;
 
-use super::reader::{At, Problem, Reader, Target};
+use super::reader::{At, Object, Problem, Reader, Target};
 use super::shapes::{START_EVENTS, START_FILTER, TRIGGER};
-use super::{JsonSchema, OnConflict, Stage, Template, Trigger, TriggerFilter, TriggerInput};
+use super::{
+    After, Deadline, JsonSchema, OnConflict, Otherwise, Outcome, Stage, Template, Trigger,
+    TriggerFilter, TriggerInput,
+};
 
 /// Maximum number of triggers of a definition.
 pub const TRIGGERS_LIMIT: usize = 50;
@@ -87,9 +93,23 @@ impl Reader {
 
     fn trigger(&mut self, at: &At<'_>) -> Option<Trigger> {
         let object = self.object(at, &TRIGGER)?;
-        let event = self
-            .required(&object, "event")
-            .and_then(|at| self.event_type(&at));
+        let (filters, after) = match (object.has("event"), object.has("after")) {
+            (false, true) => {
+                let after = self.after(&object);
+                (after.as_ref().map(ends), after.map(Some))
+            }
+            (true, false) => {
+                self.without_after(&object);
+                let event = object.get("event").and_then(|at| self.event_type(&at));
+                let wanted = event.map(|event| vec![vec![attribute("type", &event)]]);
+                (wanted, Some(None))
+            }
+            _ => {
+                let message = format!("{} must have one of `event` and `after`", at.shown());
+                self.problem(at, Target::Key, message);
+                (None, None)
+            }
+        };
         let when = self.optional(&object, "when", |reader, at| {
             reader.condition(at, Stage::Event)
         });
@@ -112,15 +132,71 @@ impl Reader {
                  events the same one",
             );
         }
-        let wanted = Template::Literal(Value::String(event?));
         Some(Trigger {
-            filters: vec![vec![("type".to_owned(), wanted)]],
+            filters: filters?,
             when: when?,
             input: input?.map_or(TriggerInput::Data, TriggerInput::Made),
             workflow_id: workflow_id?,
             on_conflict: on_conflict?.unwrap_or_default(),
             enabled: enabled?.unwrap_or(true),
+            after: after?,
         })
+    }
+
+    /// Reads `after` and the keys that belong to it.
+    fn after(&mut self, object: &Object<'_>) -> Option<After> {
+        let definition = object.get("after").and_then(|at| self.definition_id(&at));
+        let outcome = self.optional(object, "outcome", |reader, at| {
+            reader.choice(at, &Outcome::NAMES)
+        });
+        let within = self.optional(object, "within", |reader, at| {
+            let within = reader.second_or_more(at)?;
+            if within.subsec_nanos() != 0 {
+                reader.wrong(at, "must be whole seconds");
+                return None;
+            }
+            Some(within)
+        });
+        let otherwise = self.optional(object, "else", |reader, at| {
+            reader.choice(at, &Otherwise::NAMES)
+        });
+        if let Some(at) = object.get("else").filter(|_| !object.has("within")) {
+            let message = format!("{} needs `within`", at.shown());
+            self.problem(&at, Target::Key, message);
+        }
+        let otherwise = otherwise?.unwrap_or_default();
+        Some(After {
+            definition: definition?,
+            outcome: outcome?.unwrap_or_default(),
+            deadline: within?.map(|within| Deadline { within, otherwise }),
+        })
+    }
+
+    /// Reports keys that only `after` has.
+    fn without_after(&mut self, object: &Object<'_>) {
+        for key in ["outcome", "within", "else"] {
+            if let Some(at) = object.get(key) {
+                let message = format!("{} needs `after`", at.shown());
+                self.problem(&at, Target::Key, message);
+            }
+        }
+    }
+
+    /// Reads the id of a definition.
+    fn definition_id(&mut self, at: &At<'_>) -> Option<DefinitionId> {
+        let text = self.text(at)?;
+        if let Ok(id) = text.parse() {
+            return Some(id);
+        }
+        let what = format!("must be the id of a definition, not {}", quoted(text));
+        if duration::parse(text).is_ok() {
+            let hint = "to start the definition again some time after its own run, write \
+                        `schedule: { after: PT1H }`";
+            self.wrong_with_hint(at, &what, hint);
+        } else {
+            self.wrong(at, &what);
+        }
+        None
     }
 
     /// Reads the type of an event.
@@ -149,6 +225,15 @@ impl Reader {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             let what = format!("must be a type without spaces, not {}", quoted(text));
             self.wrong(at, &what);
+            return None;
+        }
+        if is_run_event(text) && !RUN_EVENTS.contains(&text) {
+            let what = format!("{} is no type of events about runs", quoted(text));
+            self.wrong_with_hint(
+                at,
+                &what,
+                format!("the types are {}", RUN_EVENTS.join(", ")),
+            );
             return None;
         }
         Some(text.to_owned())
@@ -217,6 +302,7 @@ impl Reader {
             workflow_id: None,
             on_conflict: OnConflict::default(),
             enabled: true,
+            after: None,
         })
     }
 
@@ -226,4 +312,28 @@ impl Reader {
         let with = self.required(&object, "with")?;
         self.filter_attributes(&with, Stage::Event)
     }
+}
+
+/// The filters of the events that a trigger with `after` takes.
+fn ends(after: &After) -> Vec<TriggerFilter> {
+    let takes_late = after
+        .deadline
+        .is_some_and(|deadline| deadline.otherwise != Otherwise::Skip);
+    let late = takes_late.then_some(RUN_LATE);
+    let kinds = after.outcome.event_types().iter().copied().chain(late);
+    kinds
+        .map(|kind| {
+            vec![
+                attribute("type", kind),
+                attribute("subject", after.definition.as_str()),
+            ]
+        })
+        .collect()
+}
+
+fn attribute(name: &str, value: &str) -> (String, Template) {
+    (
+        name.to_owned(),
+        Template::Literal(Value::String(value.to_owned())),
+    )
 }

@@ -326,7 +326,7 @@ fn recent_runs(runs: &[Run], now: Timestamp, page: &mut Page) {
 fn started_by_events(events: &Events, now: Timestamp, page: &mut Page) {
     if let Some(triggers) = events.triggers.as_ref().filter(|one| !one.is_empty()) {
         heading(&format!("Triggers, as in {}", events.source), page);
-        for words in triggers.list.iter().map(TriggerWords::of) {
+        for words in TriggerWords::all(triggers) {
             let off = if words.enabled { "" } else { "  (disabled)" };
             page.cells([
                 "  ".into(),

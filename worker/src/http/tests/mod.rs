@@ -43,7 +43,7 @@ use almanac_core::record::{
     Report, ReportError, RunAnswer, RunKind, RunRequest, RunState, Status, SuspendRequest,
     SyncRequest, TriggerResult, TriggeredRun, WorkerState,
 };
-use almanac_core::routing::{Route, TriggerIndex};
+use almanac_core::routing::{Maker, Route, TriggerIndex};
 use almanac_core::snapshot::{Archived, FailedDocument, Snapshot};
 use almanac_events::CloudEvent;
 use almanac_times::When;
@@ -359,7 +359,7 @@ impl Backend for Fake {
 
     fn routes(&self, event: &Value) -> Vec<Route> {
         let index = TriggerIndex::of(&self.snapshot);
-        index.routes(self.project(), event, Timestamp::UNIX_EPOCH)
+        index.routes(self.project(), event, Maker::Almanac, Timestamp::UNIX_EPOCH)
     }
 
     async fn event_runs(&self, _id: &str) -> Result<Vec<EventRun>, BackendError> {

@@ -1,6 +1,7 @@
 //! The registry against real folders. The documents are of a made-up kind, so
 //! that these tests are about files: see [`parse`].
 
+mod after;
 mod calendars;
 mod event_types;
 mod files;
@@ -85,6 +86,7 @@ fn parse(path: &str, bytes: &[u8], _: &ParseContext) -> Vec<ParsedDocument> {
             result,
             calendars: Box::default(),
             events: Box::default(),
+            after: Box::default(),
             warnings: Vec::new(),
         });
     }

@@ -31,7 +31,7 @@ do:
     jobs/nightly.yaml:6:3: unknown key `webhook` in `schedule`
       6 |   webhook: 1
         |   ^
-      hint: the keys are enabled, cron, every, calendars, exclude, timezone, start_at, end_at, jitter, overlap_policy, catchup_window, pause_on_failure, max_actions, input, adopts
+      hint: the keys are enabled, cron, every, after, calendars, exclude, timezone, start_at, end_at, jitter, overlap_policy, catchup_window, pause_on_failure, max_actions, input, adopts
     "#);
 }
 

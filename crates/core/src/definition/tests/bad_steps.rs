@@ -159,13 +159,10 @@ do: [a: { wait: PT1S }]
       1 | document: { dsl: '1.1.0', name: Foo, version: 1.0 }
         |                                               ^
       hint: quote it: "1.0"
-    jobs/nightly.yaml:2:13: `schedule.after` is not supported yet
-      2 | schedule: { after: PT1S, timezone: UTC }
-        |             ^
     jobs/nightly.yaml:2:26: unknown key `timezone` in the specification's `schedule`
       2 | schedule: { after: PT1S, timezone: UTC }
         |                          ^
-      hint: the keys are cron, every, on, read
+      hint: the keys are cron, every, after, on, read
     jobs/nightly.yaml:4:1: unknown key `labels` in the document
       4 | labels: {}
         | ^

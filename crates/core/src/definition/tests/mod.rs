@@ -1,5 +1,6 @@
 //! The parser from outside: text in, definitions and diagnostics out.
 
+mod after;
 mod bad_keys;
 mod bad_steps;
 mod bad_syntax;

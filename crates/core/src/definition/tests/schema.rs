@@ -124,6 +124,9 @@ fn good_documents_satisfy_the_schema() {
         super::webhooks::SHOP,
         super::triggers::TRIGGERED,
         super::triggers::OWS_ON,
+        super::after::LOAD,
+        super::after::AGAIN,
+        super::after::OWS_AFTER,
     ] {
         accepted(text);
     }
@@ -147,6 +150,12 @@ fn the_schema_refuses_the_mistakes_that_it_can_express() {
         ("id: a", "enabled: on"),
         ("id: a", "labels: { a: 1 }"),
         ("id: a", "do: [a: { wait: PT1S }]"),
+        ("id: a", "triggers: [{ when: .x }]"),
+        ("id: a", "triggers: [{ after: b, event: c }]"),
+        ("id: a", "triggers: [{ after: B }]"),
+        ("id: a", "triggers: [{ after: b, outcome: ok }]"),
+        ("id: a", "triggers: [{ after: b, within: 1, else: run }]"),
+        ("id: a", "triggers: [{ after: b, within: 1h, else: stop }]"),
         ("every: 1h", "every: 90"),
         ("every: 1h", "every: 1 hour"),
         ("every: 1h", "every: P1M"),
@@ -156,6 +165,8 @@ fn the_schema_refuses_the_mistakes_that_it_can_express() {
         ("every: 1h", "jitter: 1s"),
         ("every: 1h", "cron: 5"),
         ("every: 1h", "calendars: [{}]"),
+        ("every: 1h", "after: [1h]"),
+        ("every: 1h", "after: { definition: a }"),
         ("every: 1h", "calendars: { hour: 1 }"),
         ("every: 1h", "calendars: [{ hour: [1] }]"),
         ("every: 1h", "every: 1h, overlap_policy: queue"),

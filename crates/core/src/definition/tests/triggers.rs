@@ -160,7 +160,7 @@ workflow: { type: T, task_queue: q, args: [1] }
     jobs/nightly.yaml:8:14: `triggers/0/enabled` must be true or false, not the text `yes`
       8 |     enabled: yes
         |              ^
-    jobs/nightly.yaml:9:5: `triggers/1/event` is missing
+    jobs/nightly.yaml:9:5: `triggers/1` must have one of `event` and `after`
       9 |   - when: .x
         |     ^
     jobs/nightly.yaml:10:12: `triggers/2/event` must be the type of the events, not an expression

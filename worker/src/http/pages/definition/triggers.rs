@@ -58,8 +58,8 @@ pub(super) fn section(subject: &Subject, times: &Times) -> Markup {
                 thead { tr {
                     th { "Event" } th { "When" } th { "Input" } th { "Workflow id" } th { "If the id is taken" } th { "State" }
                 } }
-                tbody { @for trigger in definition.triggers.list.iter() {
-                    (self::trigger(&TriggerWords::of(trigger), definition.enabled))
+                tbody { @for words in TriggerWords::all(&definition.triggers) {
+                    (trigger(&words, definition.enabled))
                 } }
             }
         }

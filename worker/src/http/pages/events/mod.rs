@@ -44,11 +44,12 @@ const STATES: [DeliveryState; 6] = [
     DeliveryState::Accepted,
 ];
 /// The ways in the order of their links.
-const WAYS: [DeliveryVia; 5] = [
+const WAYS: [DeliveryVia; 6] = [
     DeliveryVia::Http,
     DeliveryVia::Webhook,
     DeliveryVia::Nats,
     DeliveryVia::Emit,
+    DeliveryVia::Run,
     DeliveryVia::Replay,
 ];
 

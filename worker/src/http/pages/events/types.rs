@@ -98,6 +98,7 @@ fn schema(one: &EventTypeUse) -> Markup {
             "the last good version checks",
         ),
         EventTypeStatus::Invalid => (Glyph::Broken, Tone::Red, "Invalid", "nothing is checked"),
+        EventTypeStatus::OfRuns => (Glyph::Check, Tone::Quiet, "Made by Almanac", "ends of runs"),
         EventTypeStatus::Undeclared => (Glyph::Waiting, Tone::Ink, "Not declared", "any data"),
     };
     html! {
