@@ -74,6 +74,8 @@ struct Month {
 struct Kind {
     calendars: Vec<u16>,
     exclude: Vec<u16>,
+    /// Bits of the hours that can have candidates.
+    active: u64,
     hours: Vec<Option<Box<Hour>>>,
     /// Number of candidates, set when all of them are known to be excluded.
     all_excluded: Option<u64>,
@@ -168,6 +170,9 @@ impl Plain {
                 if at >= end {
                     break;
                 }
+                if self.kinds[kind].active >> hour & 1 == 0 {
+                    continue;
+                }
                 let seconds = self.hour(kind, hour, at, budget)?;
                 let first = (from - at).max(0);
                 let (found, count) = seconds.first_kept(first);
@@ -255,7 +260,7 @@ impl Plain {
             }
             let exclude = on_day(&self.exclude, &self.month.exclude);
             // A day of this kind is not remembered for other days.
-            self.kinds = vec![Kind::new(calendars, exclude)];
+            self.kinds = vec![Kind::new(calendars, exclude, u64::MAX)];
             self.day = Some((number, 0));
             return Ok(Some(0));
         }
@@ -273,7 +278,13 @@ impl Plain {
             self.known.clear();
         }
         let kind = self.kinds.len();
-        self.kinds.push(Kind::new(key.0.clone(), key.1.clone()));
+        let hours = key
+            .0
+            .iter()
+            .map(|index| self.calendars[usize::from(*index)].hour);
+        let active = hours.fold(0, |all, hours| all | hours);
+        self.kinds
+            .push(Kind::new(key.0.clone(), key.1.clone(), active));
         self.known.insert(key, kind);
         self.day = Some((number, kind));
         Ok(Some(kind))
@@ -334,10 +345,11 @@ fn chosen(rules: &[Rule], good: impl Fn(&Rule) -> bool) -> Vec<u16> {
 }
 
 impl Kind {
-    fn new(calendars: Vec<u16>, exclude: Vec<u16>) -> Self {
+    fn new(calendars: Vec<u16>, exclude: Vec<u16>, active: u64) -> Self {
         Self {
             calendars,
             exclude,
+            active,
             hours: vec![None; 24],
             all_excluded: None,
         }
