@@ -220,7 +220,17 @@ workflow:
     let config = described.execution_config.context("a configuration")?;
     let timeout = config.workflow_execution_timeout.context("a time-out")?;
     assert_eq!(timeout.seconds, 3 * 3600);
-    Ok(())
+    let of_event = format!(
+        "AlmanacEventType = 'order.paid' AND AlmanacEventSource = '/shop' AND AlmanacEventId = '1' \
+         AND WorkflowId STARTS_WITH '{}/'",
+        project.name()
+    );
+    let mut found = vec![id("fixed"), id("invoice")];
+    found.sort();
+    eventually("the runs of the event", || async {
+        Ok(project.temporal().workflow_ids(&of_event).await? == found)
+    })
+    .await
 }
 
 /// A definition whose runs never end, with a workflow id for each order.

@@ -208,7 +208,14 @@ fn spawn(
         .map(String::from)
         .to_vec();
     args.extend(["--port".to_owned(), port.to_string()]);
-    args.extend(["--search-attribute", "Team=Keyword"].map(String::from));
+    for name in [
+        "Team",
+        "AlmanacEventType",
+        "AlmanacEventSource",
+        "AlmanacEventId",
+    ] {
+        args.extend(["--search-attribute".to_owned(), format!("{name}=Keyword")]);
+    }
     if let Some(database) = database {
         args.extend(["--db-filename".to_owned(), database.display().to_string()]);
     }

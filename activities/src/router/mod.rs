@@ -5,8 +5,10 @@
 
 mod deliveries;
 mod emitted;
+mod search_attributes;
 mod start;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use almanac_base::names::Project;
@@ -15,20 +17,23 @@ use almanac_core::record::{
     DELIVERY_RUNS_LIMIT, Delivery, DeliveryState, DeliveryVia, EventKey, TriggerResult,
     TriggeredRun, delivery_text,
 };
-use almanac_core::routing::{Maker, Route, TriggerIndex};
+use almanac_core::routing::{Maker, Route, RunToStart, TriggerIndex};
 use almanac_core::snapshot::Snapshot;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde_json::Value;
+use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
 pub use deliveries::{DELIVERIES_KEPT, DeliveryLog, EVENT_BYTES_KEPT};
 pub use emitted::EmittedEvents;
+pub use search_attributes::EVENT_ATTRIBUTES;
 
 use crate::blocking::compute;
 use crate::definitions::DefinitionSource;
 use crate::metrics;
 use crate::schedules::Schedules;
 use crate::steps::StepKeys;
+use search_attributes::EventAttributes;
 
 /// Maximum number of runs that one event starts at the same time.
 const CONCURRENCY: usize = 10;
@@ -41,6 +46,7 @@ pub struct EventRouter {
     keys: Option<StepKeys>,
     /// Index of the triggers of the last snapshot.
     index: Mutex<Option<(Arc<Snapshot>, Arc<TriggerIndex>)>>,
+    attributes: EventAttributes,
     deliveries: DeliveryLog,
 }
 
@@ -126,6 +132,7 @@ impl EventRouter {
             source,
             keys,
             index: Mutex::default(),
+            attributes: EventAttributes::default(),
             deliveries: DeliveryLog::default(),
         }
     }
@@ -251,6 +258,13 @@ impl EventRouter {
         started: Vec<TriggeredRun>,
     ) -> Routed {
         let started = &started;
+        let starts_any = routes.iter().any(|route| route.run.is_ok());
+        let attributes = if starts_any {
+            self.attributes.names(schedules).await
+        } else {
+            BTreeSet::new()
+        };
+        let attributes = &attributes;
         let results = routes.into_iter().map(|route| async move {
             let definition = route.definition.id.clone();
             let trigger = route.origin.trigger;
@@ -265,7 +279,7 @@ impl EventRouter {
                     reason: delivery_text(reason),
                 },
                 Ok(run) => {
-                    let request = start::request(&route, run, &self.project, self.keys.as_ref());
+                    let request = self.request(&route, run, attributes);
                     start::start(schedules, &route, run, request).await
                 }
             };
@@ -280,6 +294,15 @@ impl EventRouter {
             .collect()
             .await;
         Routed::of(runs)
+    }
+
+    fn request(
+        &self,
+        route: &Route,
+        run: &RunToStart,
+        attributes: &BTreeSet<&'static str>,
+    ) -> StartWorkflowExecutionRequest {
+        start::request(route, run, &self.project, self.keys.as_ref(), attributes)
     }
 
     /// The index of the current definitions.

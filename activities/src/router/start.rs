@@ -1,5 +1,7 @@
 //! Starts of workflows by events.
 
+use std::collections::BTreeSet;
+
 use almanac_base::json_text::JsonText;
 use almanac_base::names::{Project, Revision};
 use almanac_core::definition::Program;
@@ -15,22 +17,28 @@ use temporalio_common::protos::temporal::api::enums::v1::{
 };
 use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
+use super::search_attributes::of_event;
 use crate::schedules::wire::encode_start;
 use crate::schedules::{RequestError, Schedules, request_id};
 use crate::steps::StepKeys;
 
-/// The request that starts a run, without the namespace and the caller's identity.
+/// The request that starts a run, without the namespace and the caller's identity. `attributes`
+/// are the search attributes for the event that the namespace has.
 pub(super) fn request(
     route: &Route,
     run: &RunToStart,
     project: &Project,
     keys: Option<&StepKeys>,
+    attributes: &BTreeSet<&'static str>,
 ) -> StartWorkflowExecutionRequest {
     let definition = &route.definition;
-    let action = Action {
+    let mut action = Action {
         workflow_id: run.workflow_id.clone(),
         ..Action::of(project, definition)
     };
+    action
+        .search_attributes
+        .extend(of_event(&route.origin.event, attributes));
     let args = match &definition.program {
         Program::Workflow(block) => match &block.args {
             Some(args) => args.clone(),

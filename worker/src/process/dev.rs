@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use almanac_activities::router::EVENT_ATTRIBUTES;
 use almanac_base::names::Project;
 use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
@@ -136,6 +137,11 @@ impl DevServer {
             ])
             .args(["--port", &address.port().to_string()])
             .args(["--ui-port", &ui.port().to_string()])
+            .args(
+                EVENT_ATTRIBUTES
+                    .iter()
+                    .flat_map(|name| ["--search-attribute".to_owned(), format!("{name}=Keyword")]),
+            )
             .arg("--db-filename")
             .arg(db)
             .stdin(Stdio::piped())

@@ -1,16 +1,19 @@
 //! Requests about workflows: their existence, their number, lists and
 //! terminations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use almanac_core::record::RunMemo;
 use serde_json::Value;
 use temporalio_client::NamespacedClient;
-use temporalio_client::grpc::WorkflowService;
+use temporalio_client::grpc::{OperatorService, WorkflowService};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
-use temporalio_common::protos::temporal::api::enums::v1::HistoryEventFilterType;
+use temporalio_common::protos::temporal::api::enums::v1::{
+    HistoryEventFilterType, IndexedValueType,
+};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_common::protos::temporal::api::operatorservice::v1::ListSearchAttributesRequest;
 use temporalio_common::protos::temporal::api::query::v1::WorkflowQuery;
 use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
@@ -122,6 +125,24 @@ impl Schedules {
             }
             _ => false,
         })
+    }
+
+    /// The names of the namespace's own search attributes that have the type keyword.
+    pub(crate) async fn keyword_attributes(&self) -> Result<BTreeSet<String>, RequestError> {
+        let request = ListSearchAttributesRequest {
+            namespace: self.client.namespace(),
+        };
+        let answer = self
+            .send(request, |mut client, request| async move {
+                OperatorService::list_search_attributes(&mut client, request).await
+            })
+            .await?;
+        let keyword = i32::from(IndexedValueType::Keyword);
+        let all = answer.custom_attributes.into_iter();
+        Ok(all
+            .filter(|(_, of_type)| *of_type == keyword)
+            .map(|(name, _)| name)
+            .collect())
     }
 
     /// Returns `true` if a workflow with this id exists, running or not.
