@@ -388,6 +388,38 @@ async fn requests_with_events_and_the_page_share_a_path() {
 }
 
 #[tokio::test]
+async fn a_definition_shows_the_runs_after_which_it_starts() {
+    let text = "
+id: load
+triggers: [{ after: extract, within: 2h, else: run }]
+schedule: { after: 10m }
+do: [a: { wait: PT1S }]
+";
+    let server = server(Fake {
+        snapshot: snapshot(text),
+        schedules: Mutex::default(),
+        ..Fake::default()
+    })
+    .await;
+    let shown = page(&server, "/definitions/load").await;
+    let triggers = between(&shown, "id=\"triggers\"", "</section>");
+    for text in [
+        "after extract completed, within 2h, otherwise run",
+        "10m after its last run ended",
+        "of the last run's id",
+    ] {
+        assert!(triggers.contains(text), "{text}: {triggers}");
+    }
+    let types = page(&server, "/events").await;
+    let types = between(&types, "id=\"types\"", "</section>");
+    assert!(types.contains("almanac.run.late"), "{types}");
+    assert!(types.contains("Made by Almanac"), "{types}");
+    assert!(!types.contains("Not declared"), "{types}");
+    let list = page(&server, "/").await;
+    assert!(list.contains("after extract completed"), "{list}");
+}
+
+#[tokio::test]
 async fn a_definition_shows_its_triggers_its_events_and_their_runs() {
     let run = EventRun {
         workflow_id: "test/capture/5".to_owned(),
