@@ -11,6 +11,8 @@ STAMP := $(TOOLS)/stamp
 # Folders of the definitions that `make run` serves. One of the examples has a mistake, to show how
 # it is reported.
 DIR ?= examples/definitions examples/mistake
+# With a value, `make run` starts a NATS server too, and events pass through its stream.
+NATS ?=
 # End-to-end tests wait for servers most of the time: more of them at once than cores.
 E2E_THREADS ?= 4
 # cargo-deny is built from crates.io. Its version is in its path, so another one is built anew.
@@ -34,9 +36,10 @@ $(STAMP): tools/requirements.txt tools/schemathesis.txt tools/browser.txt tools/
 	PYTHON=$(PYTHON) tools/install.sh $(TOOLS)
 	touch $@
 
-run: $(STAMP) ## Build Almanac quickly and run it with a dev server on $(DIR)
+run: $(STAMP) ## Build Almanac quickly and run it with a dev server on $(DIR), with NATS=1 beside NATS
 	$(CARGO) build --profile local --locked -p almanac
-	target/local/almanac dev --temporal-cli $(TOOLS)/bin/temporal $(addprefix --dir ,$(DIR))
+	target/local/almanac dev --temporal-cli $(TOOLS)/bin/temporal $(addprefix --dir ,$(DIR)) \
+		$(if $(NATS),--nats --nats-server $(TOOLS)/bin/nats-server)
 
 test: tools ## Run every test, the end-to-end ones on real servers too
 	@RUST_TEST_THREADS=$(E2E_THREADS) CARGO="$(CARGO)" tools/summarise.sh tools/test.sh $(TOOLS)

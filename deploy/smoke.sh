@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Smoke test of an installation: runs one worker in a project of its own beside a live Temporal
-# server. Changes its files, sends it an event, and checks after each step what Temporal holds. The
-# worker is never restarted. At the end, the project is removed.
+# Smoke test of the binary against a live Temporal server: runs one worker in a project of its own,
+# changes its files, sends it an event, and checks after each step what Temporal holds. The worker is
+# never restarted. At the end, the project is removed. ALMANAC_* of the environment is ignored: the
+# flags of your worker, `--auth`, webhooks and NATS are not tested.
 #
 #   deploy/smoke.sh [PATH OF ALMANAC]
 #
