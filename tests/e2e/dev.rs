@@ -70,7 +70,7 @@ fn the_examples_live_and_ctrl_c_ends_it() {
         let address = ready(&mut process, folder.path(), port).await?;
         let printed = std::fs::read_to_string(folder.path().join("dev.log"))?;
         assert!(
-            printed.contains(&format!("http://127.0.0.1:{port}")),
+            printed.contains(&format!("export ALMANAC_URL=http://127.0.0.1:{port}\n")),
             "{printed}"
         );
         let ui = printed.lines().find(|line| line.contains("Temporal UI"));

@@ -300,9 +300,15 @@ pub(crate) fn welcome(
     }
     page.line(format!("  project       {project}"));
     page.line("");
-    // The command line finds the usual port by itself.
-    if server.address.port() != PORT {
+    // The command line finds the usual ports by itself.
+    let is_other = [server.address.port() != PORT, http.port() != HTTP_PORT];
+    if is_other[0] {
         page.line(format!("  export TEMPORAL_ADDRESS={}", server.address));
+    }
+    if is_other[1] {
+        page.line(format!("  export ALMANAC_URL=http://{http}"));
+    }
+    if is_other.contains(&true) {
         page.line("");
     }
     page

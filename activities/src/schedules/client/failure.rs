@@ -125,8 +125,7 @@ impl RetryBudget {
         match status.code() {
             Code::ResourceExhausted => match Exhausted::of(status) {
                 Exhausted::Message => Self::None,
-                Exhausted::Workflow => Self::Few,
-                Exhausted::Server => Self::Many,
+                Exhausted::Workflow | Exhausted::Server => Self::Many,
             },
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted => {
                 Self::Many
@@ -264,6 +263,7 @@ mod tests {
         };
         let busy = exhausted(ResourceExhaustedCause::BusyWorkflow);
         assert!(matches!(of(&busy), RequestError::Failed(_)));
+        assert_eq!(RetryBudget::of(&busy), RetryBudget::Many);
         let all = exhausted(ResourceExhaustedCause::RpsLimit);
         assert!(of(&all).is_about_all());
         let large = "grpc: received message larger than max (4194400 vs. 4194304)";
