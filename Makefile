@@ -14,7 +14,7 @@ DIR ?= examples/definitions examples/mistake
 # With a value, `make run` starts a NATS server too, and events pass through its stream.
 NATS ?=
 # End-to-end tests wait for servers most of the time: more of them at once than cores.
-E2E_THREADS ?= 6
+E2E_THREADS ?= 5
 # cargo-deny is built from crates.io. Its version is in its path, so another one is built anew.
 DENY_VERSION := 0.20.2
 DENY := $(TOOLS)/crates/cargo-deny-$(DENY_VERSION)

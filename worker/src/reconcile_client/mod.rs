@@ -50,6 +50,9 @@ use run_poller::RunPoller;
 pub const DESTROYED: &str = "almanac destroy";
 /// Maximum time for an answer of the workflow.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// Number of times that an update is sent again at least, if a run ends before it takes the update
+/// and the workflow goes on.
+const ABSENCES: u32 = 3;
 /// Time after which a worker no longer takes up an update, counted from when it was sent. The
 /// server keeps an update that no worker takes. The time leaves room for clocks that differ.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
@@ -363,6 +366,7 @@ impl ReconcileClient {
         let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
         let mut update_id = id.to_owned();
+        let mut absences = 0;
         loop {
             let answer = Box::pin(self.update_once::<U>(&update_id, request)).await;
             let wait = backoff.next_wait();
@@ -380,10 +384,13 @@ impl ReconcileClient {
                     tokio::time::sleep(wait).await;
                 }
                 // A run that continues as new takes no update any more, and the next run
-                // does. A repeated request gets the first one's answer from either.
+                // does. A repeated request gets the first one's answer from either. The first
+                // answer may come late, because many requests waited for their turn.
                 Err(ReconcileClientError::Absent(_))
-                    if tokio::time::Instant::now() + wait < deadline && self.is_running().await =>
+                    if (absences < ABSENCES || tokio::time::Instant::now() + wait < deadline)
+                        && self.is_running().await =>
                 {
+                    absences += 1;
                     tokio::time::sleep(wait).await;
                 }
                 answer => return answer,
