@@ -521,6 +521,13 @@ async fn nobody_else_makes_events_about_runs(on: Scheduler) -> anyhow::Result<()
         text(&body["detail"]).contains("only Almanac makes"),
         "{body}"
     );
+    // A replay does not make the event a real one, nor does the replay of a replay.
+    for _ in 0..2 {
+        let last = worker.json("/api/v1/events?limit=1").await?["deliveries"][0].clone();
+        let path = format!("/api/v1/events/{}/replay", text(&last["id"]));
+        let (status, body) = worker.post(&path, &[], "").await?;
+        assert_eq!(status, 422, "{body}");
+    }
     assert_eq!(runs(&project, "load").await?, [""; 0]);
     Ok(())
 }

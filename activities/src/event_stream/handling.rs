@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_core::record::{Delivery, DeliveryState, DeliveryVia, EventKey, delivery_text};
+use almanac_core::routing::Maker;
 use async_nats::jetstream;
 use async_nats::jetstream::message::{AckKind, Info};
 use serde_json::Value;
@@ -204,6 +205,7 @@ impl<'m> Message<'m> {
             delivery: delivery_id(received.stream, received.sequence),
             at: received.stored_at,
             via: intake.unwrap_or(DeliveryVia::Nats),
+            made_by: Maker::Other,
             by: delivery_text(by.unwrap_or(received.stream)),
             attempt: self.delivered,
         }

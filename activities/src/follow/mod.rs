@@ -18,6 +18,7 @@ use almanac_core::follow::{Followed, again_route, end_event};
 use almanac_core::record::{
     Delivery, DeliveryState, DeliveryVia, FollowState, FollowedRun, TriggerResult, delivery_text,
 };
+use almanac_core::routing::Maker;
 use almanac_core::snapshot::Snapshot;
 use almanac_events::RUN_LATE;
 use jiff::Timestamp;
@@ -56,7 +57,7 @@ impl std::fmt::Debug for Follower {
 struct Following {
     state: FollowState,
     clock: ServerClock,
-    /// What the last snapshot follows.
+    /// The last snapshot, and the runs that it follows.
     followed: Option<(Arc<Snapshot>, Arc<Followed>)>,
     /// Times before which definitions are not started again, because their start failed.
     not_before: BTreeMap<DefinitionId, Instant>,
@@ -345,6 +346,7 @@ fn arrival(event: &str, definition: &str, attempt: u64) -> Arrival {
         delivery: delivery_text(&format!("run-{}", event.replace('/', "-"))),
         at: Timestamp::now(),
         via: DeliveryVia::Run,
+        made_by: Maker::Almanac,
         by: delivery_text(definition),
         attempt,
     }

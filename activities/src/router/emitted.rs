@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use almanac_core::record::{DeliveryState, DeliveryVia, delivery_text};
+use almanac_core::routing::Maker;
 use almanac_events::CloudEvent;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -38,6 +39,7 @@ impl EmittedEvents {
             delivery: delivery_text(&call.delivery),
             at: Timestamp::now(),
             via: DeliveryVia::Emit,
+            made_by: Maker::Other,
             by: delivery_text(&call.by),
             attempt: call.attempt,
         };

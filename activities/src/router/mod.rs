@@ -65,6 +65,8 @@ pub struct Arrival {
     pub at: Timestamp,
     /// Way by which the event arrived.
     pub via: DeliveryVia,
+    /// Maker of the event.
+    pub made_by: Maker,
     /// Name of the caller, the webhook or the stream that delivered the event.
     pub by: String,
     /// Number of the attempt to handle the event, from 1.
@@ -162,7 +164,7 @@ impl EventRouter {
     /// Starts the runs of an event in the JSON format of `CloudEvents`. The caller records the
     /// delivery.
     pub async fn handle(&self, schedules: &Schedules, event: &Value, arrival: Arrival) -> Delivery {
-        let routes = self.routes(event, maker(arrival.via));
+        let routes = self.routes(event, arrival.made_by);
         let started = self.started_before(&arrival.delivery);
         let results = self.start(schedules, routes, started).await;
         arrival.delivery(event, results)
@@ -172,7 +174,7 @@ impl EventRouter {
     /// trigger that takes it refuses it. `None` if a trigger starts a run. The caller records the
     /// delivery.
     pub fn settle(&self, event: &Value, arrival: Arrival) -> Option<Delivery> {
-        let routes = self.routes(event, maker(arrival.via));
+        let routes = self.routes(event, arrival.made_by);
         let refusals = routes
             .iter()
             .map(|route| Some((route, route.run.as_ref().err()?)));
@@ -280,7 +282,16 @@ impl EventRouter {
                 },
                 Ok(run) => {
                     let request = self.request(&route, run, attributes);
-                    start::start(schedules, &route, run, request).await
+                    let result = start::start(schedules, &route, run, request).await;
+                    match result {
+                        // The namespace may have lost a search attribute.
+                        TriggerResult::Refused { .. } if !attributes.is_empty() => {
+                            self.attributes.forget();
+                            let request = self.request(&route, run, &BTreeSet::new());
+                            start::start(schedules, &route, run, request).await
+                        }
+                        result => result,
+                    }
                 }
             };
             TriggeredRun {
@@ -332,15 +343,6 @@ fn logged_reason(delivery: &Delivery) -> Option<String> {
     let shown: Vec<&str> = parts.by_ref().take(2).collect();
     let more = if parts.next().is_some() { ": …" } else { "" };
     Some(format!("{}{more}", shown.join(": ")))
-}
-
-/// The maker of an event that arrived by this way. An event that is replayed was checked when it
-/// arrived first.
-fn maker(via: DeliveryVia) -> Maker {
-    match via {
-        DeliveryVia::Run | DeliveryVia::Replay => Maker::Almanac,
-        _ => Maker::Other,
-    }
 }
 
 /// The result of a trigger that needs attention, with its definition.

@@ -61,6 +61,11 @@ impl EventAttributes {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         names
     }
+
+    /// Forgets the answer of the server, which is asked again for the next event.
+    pub(super) fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// The search attributes with these names that name an event. Values that are too long are left

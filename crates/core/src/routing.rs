@@ -16,7 +16,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::definition::{Definition, EventType};
-use crate::record::{EventKey, EventOrigin};
+use crate::record::{DeliveryVia, EventKey, EventOrigin};
 use crate::snapshot::Snapshot;
 
 /// Maximum number of runs in a chain of events.
@@ -48,6 +48,17 @@ pub enum Maker {
     Almanac,
     /// Anyone else made the event, or a step of a run.
     Other,
+}
+
+impl Maker {
+    /// The maker of an event that arrived by this way. The way of a replay proves nothing: the
+    /// event may be one that was refused because somebody else made it.
+    pub fn of_arrival(via: DeliveryVia) -> Self {
+        match via {
+            DeliveryVia::Run => Self::Almanac,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// A trigger that takes an event, and the run that follows.

@@ -39,7 +39,7 @@ pub struct DevArgs {
     pub temporal_cli: Option<PathBuf>,
     /// Start a NATS server too, with a stream for events, and take events from it
     ///
-    /// It keeps its data in the folder `nats` beside the file of --db.
+    /// The server keeps its data in the folder `nats` beside the file of --db.
     #[arg(long, conflicts_with = "nats_url")]
     pub nats: bool,
     /// Use this NATS server for --nats [default: `nats-server` on the PATH]

@@ -241,8 +241,8 @@ impl Backend for Shared {
         self.events.deliveries().recorded()
     }
 
-    fn routes(&self, event: &Value) -> Vec<Route> {
-        self.events.routes(event, Maker::Almanac)
+    fn routes(&self, event: &Value, made_by: Maker) -> Vec<Route> {
+        self.events.routes(event, made_by)
     }
 
     async fn event_runs(&self, id: &str) -> Result<Vec<EventRun>, BackendError> {

@@ -20,7 +20,7 @@ use almanac_core::record::{
     Delivery, HistoryEntry, OverrideAnswer, OverrideRequest, Report, RunAnswer, RunKind,
     RunRequest, Status, SuspendRequest, SyncRequest,
 };
-use almanac_core::routing::Route;
+use almanac_core::routing::{Maker, Route};
 use almanac_core::snapshot::Snapshot;
 use almanac_events::CloudEvent;
 use almanac_times::When;
@@ -133,7 +133,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The triggers that would take an event in the JSON format of `CloudEvents` now, each with the
     /// run that it would start. Starts nothing.
-    fn routes(&self, event: &Value) -> Vec<Route>;
+    fn routes(&self, event: &Value, made_by: Maker) -> Vec<Route>;
 
     /// The last runs of a definition that events started, newest first, a limited number of them.
     fn event_runs(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use almanac_activities::router::Arrival;
 use almanac_core::definition::Labels;
 use almanac_core::record::{Delivery, DeliveryState, DeliveryVia, TriggerResult};
+use almanac_core::routing::Maker;
 use almanac_events::CloudEvent;
 use almanac_events::binding::{self, ReadError};
 use axum::body::Bytes;
@@ -261,6 +262,7 @@ pub(super) async fn replay<B: Backend>(
         delivery: own_id.unwrap_or_else(|| delivery_id(at)),
         at,
         via: DeliveryVia::Replay,
+        made_by: Maker::of_arrival(before.via),
         by: caller.name.clone(),
         attempt: 1,
     };
@@ -320,6 +322,7 @@ pub(super) async fn deliver<B: Backend>(
             delivery: delivery_id(at),
             at,
             via,
+            made_by: Maker::of_arrival(via),
             by: by.to_owned(),
             attempt: 1,
         };

@@ -30,7 +30,7 @@ pub(in crate::event_stream) struct KnownDeadLetters {
     messages: u64,
 }
 
-/// What is needed to read the events of dead letters.
+/// Reader of the events of dead letters.
 pub(in crate::event_stream) struct LetterReader<'a> {
     pub(in crate::event_stream) letters: &'a DeadLetters,
     pub(in crate::event_stream) router: &'a EventRouter,

@@ -146,7 +146,7 @@ impl RetryBudget {
     }
 }
 
-/// What is used up, by the status `ResourceExhausted`.
+/// The limit that a status `ResourceExhausted` is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exhausted {
     /// The starts or the updates of one workflow id.

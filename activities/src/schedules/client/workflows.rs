@@ -127,15 +127,20 @@ impl Schedules {
         })
     }
 
-    /// The names of the namespace's own search attributes that have the type keyword.
+    /// The names of the namespace's own search attributes that have the type keyword. One try: an
+    /// event that starts a run does not wait for more.
     pub(crate) async fn keyword_attributes(&self) -> Result<BTreeSet<String>, RequestError> {
         let request = ListSearchAttributesRequest {
             namespace: self.client.namespace(),
         };
         let answer = self
-            .send(request, |mut client, request| async move {
-                OperatorService::list_search_attributes(&mut client, request).await
-            })
+            .send_tries(
+                |_| 1,
+                request,
+                |mut client, request| async move {
+                    OperatorService::list_search_attributes(&mut client, request).await
+                },
+            )
             .await?;
         let keyword = i32::from(IndexedValueType::Keyword);
         let all = answer.custom_attributes.into_iter();

@@ -107,7 +107,8 @@ impl Events {
     }
 
     /// Publishes an event that arrived at this worker, and waits until the stream has stored it.
-    /// The message says how the event arrived. For a moment after a failure, no event is stored.
+    /// The message says how the event arrived. For a moment after a failure that is not the event's
+    /// own, no event is stored.
     pub async fn store(
         &self,
         event: &Value,
@@ -128,7 +129,7 @@ impl Events {
             ));
         }
         let stored = self.publish_within(message, within).await;
-        if stored.is_err() {
+        if stored.as_ref().is_err_and(|error| error.retryable) {
             *self.paused_until() = Some(Instant::now() + PAUSE);
         }
         stored

@@ -357,9 +357,9 @@ impl Backend for Fake {
         self.deliveries.lock().unwrap().len() as u64
     }
 
-    fn routes(&self, event: &Value) -> Vec<Route> {
+    fn routes(&self, event: &Value, made_by: Maker) -> Vec<Route> {
         let index = TriggerIndex::of(&self.snapshot);
-        index.routes(self.project(), event, Maker::Almanac, Timestamp::UNIX_EPOCH)
+        index.routes(self.project(), event, made_by, Timestamp::UNIX_EPOCH)
     }
 
     async fn event_runs(&self, _id: &str) -> Result<Vec<EventRun>, BackendError> {

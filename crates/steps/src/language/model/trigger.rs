@@ -65,12 +65,12 @@ pub enum Outcome {
 /// Effect of a deadline that passes before a run of the other definition ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Otherwise {
-    /// Nothing is started.
+    /// Starts nothing.
     #[default]
     Skip,
-    /// The definition is started.
+    /// Starts the definition.
     Run,
-    /// The deadline is reported as an error.
+    /// Reports the deadline as an error.
     Fail,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use almanac_core::record::DeliveryState;
-use almanac_core::routing::Route;
+use almanac_core::routing::{Maker, Route};
 use almanac_steps::language::OnConflict;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -41,7 +41,8 @@ pub(super) async fn form<B: Backend>(
     let _turn = service.page_loads.take(&frame.caller)?;
     let (delivery, event) = kept_event(&*service.backend, &id)?;
     let backend = Arc::clone(&service.backend);
-    let find = move || backend.routes(&event);
+    let made_by = Maker::of_arrival(delivery.via);
+    let find = move || backend.routes(&event, made_by);
     let routes = service.render_workers.work(find).await?;
     let at = links::delivery(&id);
     let kind = cut(&delivery.event.kind, WIDTH);
