@@ -16,16 +16,18 @@ use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 use tonic::Request;
 
+use crate::CONCURRENCY;
 use crate::memory::resident;
 use crate::table::{Limit, Table};
-use crate::{CONCURRENCY, ROUNDS};
 
 /// Number of events that a worker handles at a time.
 const SLOTS: usize = 32;
 /// Number of events of a measurement of the rate.
-const COUNT: usize = 2000;
+const COUNT: usize = 1000;
+/// Number of measurements of each rate.
+const ROUNDS: usize = 5;
 /// Number of events whose times are measured one by one.
-const SINGLE: usize = 300;
+const SINGLE: usize = 200;
 /// Number of events that wait for a worker.
 const BACKLOG: usize = 100_000;
 /// Maximum ratio of the time for events of NATS, and for events of HTTP: 0.85 and 0.8 of the rate of
@@ -39,6 +41,10 @@ const MEMORY: f64 = 1.2;
 const SLOW: Duration = Duration::from_secs(15);
 /// Interval between two readings of a worker's memory.
 const READING: Duration = Duration::from_millis(200);
+/// Interval between two readings of the number of events that are not handled yet.
+const POLL: Duration = Duration::from_millis(5);
+/// The same interval where the time of one event is measured.
+const SINGLE_POLL: Duration = Duration::from_micros(500);
 
 const TAKES: &str = "\
 id: takes
@@ -218,8 +224,9 @@ async fn published(
     let bodies = (0..count).map(|number| event(&format!("{prefix}-{number}")));
     let started = Instant::now();
     nats.publish_all("events.paid", bodies).await?;
+    let poll = if count == 1 { SINGLE_POLL } else { POLL };
     while unfinished(project, nats).await? > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(poll).await;
     }
     Ok(started.elapsed())
 }

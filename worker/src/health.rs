@@ -7,7 +7,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use almanac_activities::event_stream::StreamCondition;
+use almanac_activities::event_stream::StreamStatus;
 use almanac_activities::metrics;
 use almanac_core::record::{Status, Suspension};
 use jiff::Timestamp;
@@ -43,7 +43,7 @@ pub struct Readiness {
     pub last_error: Option<String>,
     /// State of the connection to the stream of events; `None` without `--nats-url`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub events: Option<StreamCondition>,
+    pub events: Option<StreamStatus>,
 }
 
 /// The process's condition, shared by its parts.

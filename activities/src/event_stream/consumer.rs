@@ -10,7 +10,7 @@ use async_nats::jetstream::stream::{self, ConsumerErrorKind};
 use async_nats::jetstream::{Context, ErrorCode};
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::{StreamSettings, StreamTrouble};
+use super::{StreamError, StreamSettings};
 use crate::steps::Subject;
 
 /// Name of a stream that is created.
@@ -53,33 +53,33 @@ impl Consumer {
         context: &Context,
         project: &Project,
         settings: &StreamSettings,
-    ) -> Result<Self, StreamTrouble> {
+    ) -> Result<Self, StreamError> {
         let name = stream_of(context, settings).await?;
         let stream = context.get_stream(&name).await.map_err(|error| {
-            StreamTrouble::Away(format!("cannot read the stream `{name}`: {error}"))
+            StreamError::Away(format!("cannot read the stream `{name}`: {error}"))
         })?;
         let config = config(project, &settings.subject);
         let consumer_name = consumer_name(project);
         let opened = stream.get_or_create_consumer(&consumer_name, config).await;
         let consumer: PullConsumer = opened.map_err(|error| match error.kind() {
-            ConsumerErrorKind::InvalidConsumerType => StreamTrouble::Configuration(format!(
+            ConsumerErrorKind::InvalidConsumerType => StreamError::Configuration(format!(
                 "the consumer `{consumer_name}` of the stream `{name}` pushes messages, and must be a \
                  pull consumer; {}",
                 hint(&name, &consumer_name)
             )),
             // Such as a stream of a kind on which there can be no such consumer.
             ConsumerErrorKind::JetStream(answer) if (400..500).contains(&answer.code()) => {
-                StreamTrouble::Configuration(format!(
+                StreamError::Configuration(format!(
                     "cannot create the consumer `{consumer_name}` of the stream `{name}`: {error}"
                 ))
             }
-            _ => StreamTrouble::Away(format!(
+            _ => StreamError::Away(format!(
                 "cannot open the consumer `{consumer_name}` of the stream `{name}`: {error}"
             )),
         })?;
         let info = consumer.cached_info();
         if let Some(why) = unusable(&info.config, &settings.subject) {
-            return Err(StreamTrouble::Configuration(format!(
+            return Err(StreamError::Configuration(format!(
                 "the consumer `{consumer_name}` of the stream `{name}` {why}; {}",
                 hint(&name, &consumer_name)
             )));
@@ -96,12 +96,12 @@ impl Consumer {
     }
 
     /// Requests up to `count` messages. The batch ends after them, or after `time`.
-    pub(super) async fn pull(&self, count: usize, time: Duration) -> Result<Batch, StreamTrouble> {
+    pub(super) async fn pull(&self, count: usize, time: Duration) -> Result<Batch, StreamError> {
         let pulled = self.0.batch().max_messages(count).expires(time);
         pulled
             .messages()
             .await
-            .map_err(|error| StreamTrouble::Away(format!("cannot request messages: {error}")))
+            .map_err(|error| StreamError::Away(format!("cannot request messages: {error}")))
     }
 
     /// Number of the attempt after which an event is not tried again.
@@ -116,10 +116,10 @@ impl Consumer {
     }
 
     /// Asks NATS for the state of the consumer.
-    pub(super) async fn backlog(&self) -> Result<Backlog, StreamTrouble> {
+    pub(super) async fn backlog(&self) -> Result<Backlog, StreamError> {
         let info = self.0.get_info().await;
         let info = info.map_err(|error| {
-            StreamTrouble::Away(format!(
+            StreamError::Away(format!(
                 "cannot read the consumer `{}`: {error}",
                 self.name()
             ))
@@ -200,11 +200,11 @@ fn hint(stream: &str, consumer: &str) -> String {
 }
 
 /// Returns the stream that stores the events.
-async fn stream_of(context: &Context, settings: &StreamSettings) -> Result<String, StreamTrouble> {
+async fn stream_of(context: &Context, settings: &StreamSettings) -> Result<String, StreamError> {
     let subject = &settings.subject;
     let away = |error: &dyn std::fmt::Display| {
         let url = settings.connection.url();
-        StreamTrouble::Away(format!(
+        StreamError::Away(format!(
             "JetStream of NATS at {url} does not answer: {error}"
         ))
     };
@@ -226,7 +226,7 @@ async fn stream_of(context: &Context, settings: &StreamSettings) -> Result<Strin
         };
         let created = context.create_stream(config).await;
         created.map_err(|error| match code_of(&error) {
-            Some(_) => StreamTrouble::Configuration(format!(
+            Some(_) => StreamError::Configuration(format!(
                 "cannot create the stream `{STREAM}` for `{}`: {error}",
                 subject.all()
             )),
@@ -235,7 +235,7 @@ async fn stream_of(context: &Context, settings: &StreamSettings) -> Result<Strin
         tracing::info!(stream = STREAM, subject = subject.all(), "created a stream");
         return Ok(STREAM.to_owned());
     }
-    Err(StreamTrouble::Configuration(format!(
+    Err(StreamError::Configuration(format!(
         "no JetStream stream at {} stores `{}`; {}",
         settings.connection.url(),
         subject.all(),
@@ -248,7 +248,7 @@ async fn one_of(
     context: &Context,
     subject: &Subject,
     first: String,
-) -> Result<String, StreamTrouble> {
+) -> Result<String, StreamError> {
     let streams = context.streams().take(1000);
     let streams: Result<Vec<_>, _> = streams.try_collect().await;
     let Ok(streams) = streams else {
@@ -266,7 +266,7 @@ async fn one_of(
         .take(NAMED)
         .collect();
     if names.len() > 1 {
-        return Err(StreamTrouble::Configuration(format!(
+        return Err(StreamError::Configuration(format!(
             "several streams store parts of `{}`: {}; one stream must store all events",
             subject.all(),
             names.join(", ")

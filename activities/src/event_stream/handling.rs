@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dead_letters::{DeadLetter, DeadLetters};
 use super::reading::Received;
-use super::temporal::TemporalGate;
+use super::temporal_gate::TemporalGate;
 use crate::blocking::compute;
 use crate::router::{Arrival, EventRouter};
 use crate::steps::{BY_HEADER, Subject, VIA_HEADER};

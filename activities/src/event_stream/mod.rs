@@ -6,12 +6,12 @@
 //! is not available, messages are held and no more are pulled. A message never waits for another
 //! one, beyond [`SLOTS`] messages that are handled at a time.
 
-mod condition;
 mod consumer;
 mod dead_letters;
 mod handling;
 mod reading;
-mod temporal;
+mod status;
+mod temporal_gate;
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,17 +28,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-pub use condition::{StreamCondition, StreamTrouble};
 pub use handling::delivery_id;
+pub use status::{StreamError, StreamStatus};
 
 use crate::metrics;
 use crate::router::EventRouter;
 use crate::steps::{CONNECTION_TIMEOUT, CredentialsWatch, NatsConnection, Subject};
-use condition::Condition;
 use consumer::{Backlog, Consumer};
 use dead_letters::{DeadLetters, KnownDeadLetters, LetterReader};
 use handling::Handler;
-use temporal::TemporalGate;
+use status::SharedStatus;
+use temporal_gate::TemporalGate;
 
 /// Maximum number of messages that a process handles at a time.
 pub const SLOTS: u32 = 32;
@@ -67,10 +67,10 @@ impl StreamSettings {
     ///
     /// # Errors
     /// The subjects of events would include that of dead letters, which would become events again.
-    pub fn check(&self, project: &Project) -> Result<(), StreamTrouble> {
+    pub fn check(&self, project: &Project) -> Result<(), StreamError> {
         let dead = dead_letters::subject(project);
         if self.subject.rest(&dead).is_some() {
-            return Err(StreamTrouble::Configuration(format!(
+            return Err(StreamError::Configuration(format!(
                 "`{}` includes the subject of dead letters, `{dead}`",
                 self.subject.all()
             )));
@@ -86,7 +86,7 @@ pub struct EventStream {
     router: Arc<EventRouter>,
     temporal: Arc<TemporalGate>,
     slots: Arc<Semaphore>,
-    condition: Condition,
+    status: SharedStatus,
     /// The last client, for the last acknowledgements.
     client: Mutex<Option<async_nats::Client>>,
     /// The stream of dead letters, once there is a connection.
@@ -124,7 +124,7 @@ impl EventStream {
             settings,
             router,
             slots: Arc::new(Semaphore::new(SLOTS as usize)),
-            condition: Condition::default(),
+            status: SharedStatus::default(),
             client: Mutex::default(),
             dead_letters: Mutex::default(),
             known_dead_letters: tokio::sync::Mutex::default(),
@@ -134,18 +134,18 @@ impl EventStream {
     }
 
     /// The state of the connection, for people.
-    pub fn condition(&self) -> StreamCondition {
-        self.condition.now()
+    pub fn status(&self) -> StreamStatus {
+        self.status.now()
     }
 
-    /// Notes why there is no connection. Returns `false` if the last trouble was the same.
-    pub fn note(&self, trouble: &StreamTrouble) -> bool {
-        self.condition.trouble(trouble)
+    /// Notes why there is no connection. Returns `false` if the last error was the same.
+    pub fn note(&self, error: &StreamError) -> bool {
+        self.status.failed(error)
     }
 
     /// Connects to NATS and handles events, until `stop`, until the credentials change or until
     /// something is wrong. Except after `stop`, the caller calls again.
-    pub async fn run(&self) -> Result<(), StreamTrouble> {
+    pub async fn run(&self) -> Result<(), StreamError> {
         let (lost, mut is_lost) = watch::channel(false);
         let mut credentials = self.settings.connection.watch_credentials();
         let connecting = self.settings.connection.connect(|options| {
@@ -157,7 +157,7 @@ impl EventStream {
             })
         });
         let url = self.settings.connection.url();
-        let away = |why: String| StreamTrouble::Away(format!("NATS at {url} {why}"));
+        let away = |why: String| StreamError::Away(format!("NATS at {url} {why}"));
         let client = tokio::select! {
             client = connecting => client.map_err(away)?,
             () = self.stop.cancelled() => return Ok(()),
@@ -185,7 +185,7 @@ impl EventStream {
             subject = self.settings.subject.all(),
             "taking events from NATS"
         );
-        self.condition.connected(consumer.stream());
+        self.status.connected(consumer.stream());
         let handler = Arc::new(Handler {
             router: Arc::clone(&self.router),
             temporal: Arc::clone(&self.temporal),
@@ -211,9 +211,9 @@ impl EventStream {
         handler: &Arc<Handler>,
         is_lost: &mut watch::Receiver<bool>,
         credentials: &mut CredentialsWatch,
-    ) -> Result<(), StreamTrouble> {
+    ) -> Result<(), StreamError> {
         let url = self.settings.connection.url();
-        let away = |why: String| StreamTrouble::Away(format!("NATS at {url} {why}"));
+        let away = |why: String| StreamError::Away(format!("NATS at {url} {why}"));
         let mut upkeep = tokio::time::interval(UPKEEP);
         upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -300,7 +300,7 @@ impl EventStream {
         &self,
         consumer: &Consumer,
         credentials: &mut CredentialsWatch,
-    ) -> Result<Credentials, StreamTrouble> {
+    ) -> Result<Credentials, StreamError> {
         let Backlog {
             pending,
             ack_pending,

@@ -103,7 +103,7 @@ impl Backend for Shared {
 
     fn readiness(&self) -> Readiness {
         Readiness {
-            events: self.stream.as_ref().map(|stream| stream.condition()),
+            events: self.stream.as_ref().map(|stream| stream.status()),
             ..self.health.readiness()
         }
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use almanac_activities::event_stream::{EventStream, StreamTrouble};
+use almanac_activities::event_stream::{EventStream, StreamError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -38,7 +38,7 @@ impl EventIntake {
             if self.registry.reloads() > 0 {
                 let why = "the folders of definitions cannot be read completely; events are \
                            taken once they have been read";
-                self.log(&StreamTrouble::Configuration(why.to_owned()));
+                self.log(&StreamError::Configuration(why.to_owned()));
             }
             tokio::select! {
                 () = tokio::time::sleep(LOADING) => {}
@@ -65,17 +65,17 @@ impl EventIntake {
     }
 
     /// Logs trouble once, however often an attempt ends with it.
-    fn log(&self, trouble: &StreamTrouble) {
+    fn log(&self, trouble: &StreamError) {
         let reason = trouble.to_string();
         if !self.stream.note(trouble) {
             tracing::debug!(reason, "still no events from NATS; trying again");
             return;
         }
         match trouble {
-            StreamTrouble::Away(_) => {
+            StreamError::Away(_) => {
                 tracing::warn!(reason, "no events from NATS; trying again");
             }
-            StreamTrouble::Configuration(_) => {
+            StreamError::Configuration(_) => {
                 tracing::error!(reason, "no events from NATS; trying again");
             }
         }

@@ -14,7 +14,7 @@ mod announcer;
 pub mod dev;
 pub mod dev_nats;
 mod event_intake;
-mod follower;
+mod follow_starter;
 mod shutdown;
 mod stale_run_eviction;
 mod supervise;
@@ -45,7 +45,7 @@ pub use self::workers::{Register, WorkerSpec};
 use self::announcements::AnnouncementState;
 use self::announcer::Announcer;
 use self::event_intake::EventIntake;
-use self::follower::FollowStarter;
+use self::follow_starter::FollowStarter;
 pub(crate) use self::shutdown::Signals;
 use self::shutdown::grace;
 use self::supervise::Supervisor;
@@ -256,7 +256,7 @@ impl Process {
         if let Some(event_intake) = event_intake {
             finished("events", event_intake).await;
         }
-        finished("follower", follow_starter).await;
+        finished("follow starter", follow_starter).await;
         finished("supervisor", supervisor).await;
         steps.end_unawaited().await;
         // No command is left, except those of workers that did not end in time.

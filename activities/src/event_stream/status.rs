@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// State of the connection to the stream of events.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
-pub struct StreamCondition {
+pub struct StreamStatus {
     /// `true` if events arrive from the stream.
     pub connected: bool,
     /// Name of the stream. `None` before the first connection.
@@ -20,7 +20,7 @@ pub struct StreamCondition {
 
 /// Reason for which no events arrive from the stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StreamTrouble {
+pub enum StreamError {
     /// NATS is not available. This may pass.
     #[error("{0}")]
     Away(String),
@@ -29,34 +29,34 @@ pub enum StreamTrouble {
     Configuration(String),
 }
 
-/// The condition, shared by the parts of a process.
+/// The status, shared by the parts of a process.
 #[derive(Debug, Default)]
-pub(super) struct Condition(Mutex<StreamCondition>);
+pub(super) struct SharedStatus(Mutex<StreamStatus>);
 
-impl Condition {
-    pub(super) fn now(&self) -> StreamCondition {
+impl SharedStatus {
+    pub(super) fn now(&self) -> StreamStatus {
         self.lock().clone()
     }
 
     pub(super) fn connected(&self, stream: &str) {
-        *self.lock() = StreamCondition {
+        *self.lock() = StreamStatus {
             connected: true,
             stream: Some(stream.to_owned()),
             last_error: None,
         };
     }
 
-    /// Notes trouble. Returns `false` if the last trouble since the connection was the same.
-    pub(super) fn trouble(&self, trouble: &StreamTrouble) -> bool {
+    /// Notes an error. Returns `false` if the last error since the connection was the same.
+    pub(super) fn failed(&self, error: &StreamError) -> bool {
         let mut now = self.lock();
         now.connected = false;
-        let reason = Some(trouble.to_string());
+        let reason = Some(error.to_string());
         let is_new = now.last_error != reason;
         now.last_error = reason;
         is_new
     }
 
-    fn lock(&self) -> MutexGuard<'_, StreamCondition> {
+    fn lock(&self) -> MutexGuard<'_, StreamStatus> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,19 +66,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_trouble_is_new_once_until_events_arrive_again() {
-        let condition = Condition::default();
-        let away = StreamTrouble::Away("refused".to_owned());
-        assert!(condition.trouble(&away));
-        assert!(!condition.trouble(&away));
-        let now = condition.now();
+    fn the_same_error_is_new_once_until_events_arrive_again() {
+        let status = SharedStatus::default();
+        let away = StreamError::Away("refused".to_owned());
+        assert!(status.failed(&away));
+        assert!(!status.failed(&away));
+        let now = status.now();
         assert_eq!(
             (now.connected, now.last_error.as_deref()),
             (false, Some("refused"))
         );
-        condition.connected("EVENTS");
-        assert_eq!(condition.now().last_error, None);
-        assert!(condition.trouble(&away));
-        assert_eq!(condition.now().stream.as_deref(), Some("EVENTS"));
+        status.connected("EVENTS");
+        assert_eq!(status.now().last_error, None);
+        assert!(status.failed(&away));
+        assert_eq!(status.now().stream.as_deref(), Some("EVENTS"));
     }
 }
