@@ -1,5 +1,7 @@
 //! The times of a schedule within a range.
 
+use std::ops::ControlFlow;
+
 use almanac_base::budget::Budget;
 use almanac_base::names::ScheduleId;
 use almanac_core::record::{BACKFILL_LIMIT, BACKFILL_MOST};
@@ -145,48 +147,39 @@ impl Range {
     }
 
     fn computed(self, spec: &Spec) -> Result<Option<Times>, RangeError> {
-        // The search finds times after a given time, and times are whole
-        // seconds.
-        let Ok(mut after) = self.from.checked_sub(SignedDuration::from_nanos(1)) else {
+        // The search finds times after a given time.
+        let Ok(after) = self.from.checked_sub(SignedDuration::from_nanos(1)) else {
             return Ok(None);
         };
+        let Self { from, to } = self;
         let mut times: Option<Times> = None;
         let mut budget = Budget::of(COUNTING_STEPS);
-        loop {
-            let found = if times.is_none() {
-                spec.times_after_within(after, 1000, &mut budget)
+        let rest = spec.each_time_within(after, to, &mut budget, |time| {
+            let so_far = times.get_or_insert(Times {
+                first: time,
+                last: time,
+                count: 0,
+                window: BackfillWindow {
+                    start: time,
+                    end: time,
+                },
+            });
+            so_far.last = time;
+            so_far.count += 1;
+            if so_far.count < COUNTED {
+                ControlFlow::Continue(())
             } else {
-                spec.fire_times_within(after, 1000, &mut budget)
-            };
-            for time in &found.times {
-                if *time >= self.to || times.is_some_and(|times| times.count >= COUNTED) {
-                    return Ok(times);
-                }
-                let so_far = times.get_or_insert(Times {
-                    first: *time,
-                    last: *time,
-                    count: 0,
-                    window: BackfillWindow {
-                        start: *time,
-                        end: *time,
-                    },
-                });
-                so_far.last = *time;
-                so_far.count += 1;
+                ControlFlow::Break(())
             }
-            match (found.rest, found.times.last()) {
-                (Rest::Unknown, _) => {
-                    let Self { from, to } = self;
-                    return Err(format!(
-                        "the times from {from} until {to} cannot be computed: the search takes \
-                         too many steps"
-                    )
-                    .into());
-                }
-                (Rest::More, Some(time)) => after = *time,
-                _ => return Ok(times),
-            }
+        });
+        if rest == Rest::Unknown {
+            return Err(format!(
+                "the times from {from} until {to} cannot be computed: the search takes too many \
+                 steps"
+            )
+            .into());
         }
+        Ok(times)
     }
 
     /// Returns the times of the range if a backfill may start them.

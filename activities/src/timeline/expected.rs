@@ -1,5 +1,6 @@
 //! Times at which schedules are due, computed within a budget of steps.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use almanac_base::budget::Budget;
@@ -12,8 +13,6 @@ use crate::schedules::view::{ListedSchedule, TimesAfter};
 /// Minimum number of next times that the server lists of a schedule that has
 /// more: one scheduler lists 5, the other 10.
 const LISTED_TIMES: usize = 5;
-/// Number of times that are searched at a time.
-const CHUNK: usize = 10_000;
 
 /// A span in which a spec is in force.
 #[derive(Debug, Clone)]
@@ -35,12 +34,12 @@ impl Segment {
 
     /// Returns `true` if the span has a time. `None` if the budget is too small.
     pub(super) fn has_time(&self, budget: &mut Budget) -> Option<bool> {
-        let found = self.spec.times_after_within(self.after, 1, budget);
-        match (found.times.first(), found.rest) {
-            (Some(first), _) => Some(*first < self.until),
-            (None, Rest::Nothing | Rest::More) => Some(false),
-            (None, Rest::Unknown) => None,
-        }
+        let mut has_time = false;
+        let rest = self.search(budget, |_| {
+            has_time = true;
+            ControlFlow::Break(())
+        });
+        (has_time || rest != Rest::Unknown).then_some(has_time)
     }
 
     /// Gives the times of the span to `take`, in order.
@@ -53,22 +52,21 @@ impl Segment {
         budget: &mut Budget,
         mut take: impl FnMut(Timestamp),
     ) -> Result<(), Timestamp> {
-        let mut after = self.after;
-        loop {
-            let found = self.spec.times_after_within(after, CHUNK, budget);
-            for time in found.times {
-                if time >= self.until {
-                    return Ok(());
-                }
-                take(time);
-                after = time;
-            }
-            match found.rest {
-                Rest::Nothing => return Ok(()),
-                Rest::Unknown => return Err(after),
-                Rest::More => {}
-            }
+        let mut last = self.after;
+        let rest = self.search(budget, |time| {
+            last = time;
+            take(time);
+            ControlFlow::Continue(())
+        });
+        if rest == Rest::Unknown {
+            return Err(last);
         }
+        Ok(())
+    }
+
+    fn search(&self, budget: &mut Budget, take: impl FnMut(Timestamp) -> ControlFlow<()>) -> Rest {
+        let Self { spec, after, until } = self;
+        spec.each_time_within(*after, *until, budget, take)
     }
 }
 

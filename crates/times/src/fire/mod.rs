@@ -7,6 +7,7 @@
 //! walk, because the server's results there depend on where a search starts.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use almanac_base::budget::{Budget, Exceeded};
 use jiff::civil::{Date, DateTime};
@@ -93,6 +94,26 @@ impl Spec {
         self.found(self.search_start(after), after, n, budget)
     }
 
+    /// Gives `take` the times after `after` and before `until` of a schedule that has been running
+    /// since before `after`, in ascending order, until `take` breaks.
+    ///
+    /// Returns [`Rest::Nothing`] if there are no more times before `until`, and [`Rest::More`] if
+    /// `take` broke. The search stops at `until`: how often the spec fires later costs nothing.
+    pub fn each_time_within(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+        budget: &mut Budget,
+        take: impl FnMut(Timestamp) -> ControlFlow<()>,
+    ) -> Rest {
+        let span = Span {
+            start: self.search_start(after),
+            after,
+            until: Some(until),
+        };
+        self.search(span, budget, take).unwrap_or(Rest::Unknown)
+    }
+
     /// Returns the moment at which a search must start to find the times after `at` of a schedule
     /// that has been running. Near a change of the clock, the result is the time before; elsewhere
     /// it is `at` itself. A search from there may also find times up to `at`, which do not count.
@@ -161,7 +182,7 @@ impl Spec {
         }
     }
 
-    /// Returns the times after `after` that a search from `start` finds.
+    /// Returns the next `n` times after `after` that a search from `start` finds.
     fn found(
         &self,
         start: Timestamp,
@@ -170,36 +191,64 @@ impl Spec {
         budget: &mut Budget,
     ) -> FireTimes {
         let mut times = Vec::new();
-        let rest = self.search(start, after, n, budget, &mut times);
-        FireTimes {
-            times,
-            rest: rest.unwrap_or(Rest::Unknown),
+        if n == 0 {
+            let rest = Rest::More;
+            return FireTimes { times, rest };
         }
+        let span = Span {
+            start,
+            after,
+            until: None,
+        };
+        let rest = self.search(span, budget, |time| {
+            times.push(time);
+            if times.len() < n {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        let rest = rest.unwrap_or(Rest::Unknown);
+        FireTimes { times, rest }
     }
 
+    /// Gives the times of a span to `take`, until it breaks.
     fn search(
         &self,
-        start: Timestamp,
-        after: Timestamp,
-        n: usize,
+        span: Span,
         budget: &mut Budget,
-        times: &mut Vec<Timestamp>,
+        mut take: impl FnMut(Timestamp) -> ControlFlow<()>,
     ) -> Result<Rest, Exceeded> {
         let Some(zone) = zone::find(&self.timezone).map(Zone::new) else {
             return Ok(Rest::Nothing);
         };
         let entries = self.calendars.len() + self.intervals.len() + self.exclude.len();
         budget.spend(entries as u64)?;
+        let Span {
+            start,
+            after,
+            until,
+        } = span;
         let mut search = Search::new(self, &zone, start, budget);
-        while times.len() < n {
-            match search.next()? {
-                Some(time) if time <= after && time > start => {}
-                Some(time) => times.push(time),
-                None => return Ok(Rest::Nothing),
+        if let Some(until) = until {
+            search.end_before(until);
+        }
+        while let Some(time) = search.next()? {
+            let is_wanted = time > after || time <= start;
+            if is_wanted && take(time).is_break() {
+                return Ok(Rest::More);
             }
         }
-        Ok(Rest::More)
+        Ok(Rest::Nothing)
     }
+}
+
+/// The times that a search gives: those after `after` and before `until`.
+struct Span {
+    /// Moment at which the search starts: `after` or before it.
+    start: Timestamp,
+    after: Timestamp,
+    until: Option<Timestamp>,
 }
 
 struct Search<'a> {
@@ -255,6 +304,12 @@ impl<'a> Search<'a> {
             after,
             end,
         }
+    }
+
+    /// Finds no time at or after a moment.
+    fn end_before(&mut self, until: Timestamp) {
+        let last = until.saturating_sub(SignedDuration::from_nanos(1));
+        self.end = self.end.min(floor(last.unwrap_or(until)));
     }
 
     fn next(&mut self) -> Result<Option<Timestamp>, Exceeded> {

@@ -244,6 +244,36 @@ fn a_search_beyond_its_budget_has_an_unknown_rest() {
     assert_eq!(search(SEARCH_STEPS), Rest::Nothing);
 }
 
+#[test]
+fn a_search_for_the_times_before_a_moment_stops_there() {
+    let daily = spec(&["30 7 * * *"], "Europe/Berlin");
+    let (from, until) = (at("2026-06-01T00:00:00Z"), at("2026-06-08T05:30:00Z"));
+    let mut budget = unlimited();
+    let mut times = Vec::new();
+    let rest = daily.each_time_within(from, until, &mut budget, |time| {
+        times.push(time);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(rest, Rest::Nothing);
+    // The last moment does not belong to the span.
+    assert_eq!(times, daily.fire_times(from, 7).times);
+    assert!(budget.spent() < 300, "{}", budget.spent());
+
+    // What fires once in years costs no more.
+    let rare = spec(&["0 0 29 2 0"], "Europe/Berlin");
+    let mut budget = unlimited();
+    let rest = rare.each_time_within(from, until, &mut budget, |_| ControlFlow::Continue(()));
+    assert_eq!(rest, Rest::Nothing);
+    assert!(budget.spent() < 300, "{}", budget.spent());
+
+    let rest = daily.each_time_within(from, until, &mut unlimited(), |_| ControlFlow::Break(()));
+    assert_eq!(rest, Rest::More);
+    let rest = daily.each_time_within(from, until, &mut Budget::of(2), |_| {
+        ControlFlow::Continue(())
+    });
+    assert_eq!(rest, Rest::Unknown);
+}
+
 fn unlimited() -> Budget {
     Budget::of(u64::MAX)
 }
@@ -434,6 +464,23 @@ proptest! {
         let found = spec.fire_times_within(start, 40, &mut Budget::of(3_000_000));
         if found.rest != Rest::Unknown {
             prop_assert_eq!(found, by_the_letter(&spec, after, 40));
+        }
+    }
+
+    /// The end of a span only cuts the times off.
+    #[test]
+    fn a_span_has_the_times_before_its_end((spec, after) in any_spec(), seconds in 0_i64..1_000_000) {
+        let start = Timestamp::from_second(after).unwrap();
+        let until = Timestamp::from_second(after + seconds).unwrap();
+        let all = spec.times_after_within(start, 40, &mut Budget::of(3_000_000));
+        let mut times = Vec::new();
+        let rest = spec.each_time_within(start, until, &mut Budget::of(3_000_000), |time| {
+            times.push(time);
+            if times.len() < 40 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if all.rest != Rest::Unknown && rest != Rest::Unknown {
+            let before = all.times.into_iter().filter(|time| *time < until);
+            prop_assert_eq!(times, before.collect::<Vec<_>>());
         }
     }
 
