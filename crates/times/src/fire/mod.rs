@@ -244,6 +244,7 @@ impl Spec {
 }
 
 /// The times that a search gives: those after `after` and before `until`.
+#[derive(Debug, Clone, Copy)]
 struct Span {
     /// Moment at which the search starts: `after` or before it.
     start: Timestamp,
