@@ -1,17 +1,19 @@
-//! Events that start workflows, beside raw requests to start the same workflows; and the memory of
-//! a worker that catches up with many events.
+//! Events that start workflows, beside raw requests that start the same workflows with the same
+//! memos and search attributes; and the memory of a worker that catches up with many events.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use almanac_tests::{Answer, Nats, Project, Proxy, Scheduler, Worker, WorkerCommand, eventually};
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use futures::{StreamExt, TryStreamExt};
 use ring::hmac;
 use serde_json::{Value, json};
-use temporalio_common::protos::temporal::api::common::v1::WorkflowType;
+use temporalio_common::protos::temporal::api::common::v1::{WorkflowExecution, WorkflowType};
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
-use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    DescribeWorkflowExecutionRequest, StartWorkflowExecutionRequest,
+};
 use tonic::Request;
 
 use crate::CONCURRENCY;
@@ -67,10 +69,12 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let nats = Nats::start().await?;
     nats.stream("EVENTS", "events.>").await?;
     project.write("takes.yaml", TAKES)?;
+    let template = template(&project, &nats).await?;
     let bench = Bench {
         project,
         nats,
         proxy,
+        template,
     };
     bench.stream(table).await?;
     bench.http(table).await?;
@@ -83,17 +87,21 @@ struct Bench {
     nats: Nats,
     /// A proxy before the Temporal server.
     proxy: Proxy,
+    template: StartWorkflowExecutionRequest,
 }
 
 impl Bench {
     /// Events of NATS, all at once and one by one.
     async fn stream(&self, table: &mut Table) -> anyhow::Result<()> {
         let (project, nats) = (&self.project, &self.nats);
-        let _worker = self.started(project.worker()).await?;
+        let _worker = started(project.worker(), nats).await?;
         published(project, nats, "warm", COUNT).await?;
         let (mut raw, mut events) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
-            raw.push(starts(project, &format!("stream-{round}"), COUNT, SLOTS).await?);
+            raw.push(
+                self.starts(&format!("stream-{round}"), COUNT, SLOTS)
+                    .await?,
+            );
             events.push(published(project, nats, &format!("{round}"), COUNT).await?);
         }
         compare(table, "events of NATS", SLOTS, (raw, events), NATS);
@@ -101,7 +109,7 @@ impl Bench {
         let (mut times, mut raw) = (Vec::new(), Vec::new());
         for number in 0..SINGLE {
             times.push(published(project, nats, &format!("single-{number}"), 1).await?);
-            raw.push(starts(project, &format!("single-{number}"), 1, 1).await?);
+            raw.push(self.starts(&format!("single-{number}"), 1, 1).await?);
         }
         let what = "from the publication to the acknowledgement";
         table.note(what, &percentiles(times));
@@ -119,7 +127,7 @@ impl Bench {
         let (mut raw, mut events, mut hooks) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..=ROUNDS {
             let prefix = round.to_string();
-            let raw_time = starts(&self.project, &prefix, COUNT, CONCURRENCY).await?;
+            let raw_time = self.starts(&prefix, COUNT, CONCURRENCY).await?;
             let event_time = posted(&prefix, |id| send_event(&worker, id)).await?;
             let hook_time = posted(&prefix, |id| call_webhook(&worker, id)).await?;
             // The first round warms up.
@@ -139,7 +147,7 @@ impl Bench {
     /// The memory of a worker that catches up, also while Temporal does not answer.
     async fn memory(&self, table: &mut Table) -> anyhow::Result<()> {
         let (project, nats) = (&self.project, &self.nats);
-        let mut worker = self.started(project.worker()).await?;
+        let mut worker = started(project.worker(), nats).await?;
         published(project, nats, "warm-again", COUNT).await?;
         let idle = resident(worker.process().pid(), "VmRSS")?;
         drop(worker);
@@ -148,7 +156,7 @@ impl Bench {
 
         self.proxy
             .answer("StartWorkflowExecution", "", Answer::Silence);
-        let mut worker = self.started(project.worker().through(&self.proxy)).await?;
+        let mut worker = started(project.worker().through(&self.proxy), nats).await?;
         let (began, mut slow) = (Instant::now(), 0.0_f64);
         while began.elapsed() < SLOW {
             slow = slow.max(resident(worker.process().pid(), "VmRSS")?);
@@ -157,7 +165,7 @@ impl Bench {
         ensure!(unfinished(project, nats).await? == BACKLOG as u64);
         drop(worker);
 
-        let mut worker = self.started(project.worker()).await?;
+        let mut worker = started(project.worker(), nats).await?;
         let (began, mut most) = (Instant::now(), 0.0_f64);
         while unfinished(project, nats).await? > 0 {
             most = most.max(resident(worker.process().pid(), "VmRSS")?);
@@ -175,16 +183,90 @@ impl Bench {
         Ok(())
     }
 
-    /// Starts a worker that takes the events of the stream.
-    async fn started(&self, worker: WorkerCommand) -> anyhow::Result<Worker> {
-        let worker = worker.flag("--nats-url", &self.nats.url()).start().await?;
-        eventually("events to arrive", || async {
-            let readiness: Value = serde_json::from_str(&worker.get("/readyz").await?.1)?;
-            Ok(readiness["events"]["connected"] == true)
-        })
-        .await?;
-        Ok(worker)
+    /// Duration of `count` raw starts.
+    async fn starts(
+        &self,
+        prefix: &str,
+        count: usize,
+        at_a_time: usize,
+    ) -> anyhow::Result<Duration> {
+        let project = &self.project;
+        let started = Instant::now();
+        futures::stream::iter(0..count)
+            .map(|number| async move {
+                let id = format!("{}/{prefix}/{number}", project.name());
+                let input = json!({ "amount": 12.5, "order": id });
+                let request = StartWorkflowExecutionRequest {
+                    request_id: id.clone(),
+                    workflow_id: id,
+                    input: almanac_tests::json_payloads(&[input]),
+                    ..self.template.clone()
+                };
+                let mut service = project.temporal().service();
+                service
+                    .start_workflow_execution(Request::new(request))
+                    .await?;
+                anyhow::Ok(())
+            })
+            .buffer_unordered(at_a_time)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(started.elapsed())
     }
+}
+
+/// Lets Almanac start one workflow for an event. Returns a request for a workflow like it, with
+/// its memo and search attributes.
+async fn template(project: &Project, nats: &Nats) -> anyhow::Result<StartWorkflowExecutionRequest> {
+    let worker = started(project.worker(), nats).await?;
+    published(project, nats, "template", 1).await?;
+    drop(worker);
+    let temporal = project.temporal();
+    let query = format!("WorkflowId STARTS_WITH '{}/takes/'", project.name());
+    eventually("the run to be listed", || async {
+        Ok(temporal.count_workflows(&query).await? > 0)
+    })
+    .await?;
+    let id = temporal.workflow_ids(&query).await?.pop();
+    let request = DescribeWorkflowExecutionRequest {
+        namespace: "default".to_owned(),
+        execution: Some(WorkflowExecution {
+            workflow_id: id.context("a run")?,
+            run_id: String::new(),
+        }),
+    };
+    let mut service = temporal.service();
+    let answer = service
+        .describe_workflow_execution(Request::new(request))
+        .await?;
+    let info = answer.into_inner().workflow_execution_info;
+    let info = info.context("a description")?;
+    let attributes = info.search_attributes.as_ref();
+    ensure!(info.memo.is_some() && attributes.is_some_and(|all| all.indexed_fields.len() == 3));
+    Ok(StartWorkflowExecutionRequest {
+        namespace: "default".to_owned(),
+        workflow_type: Some(WorkflowType {
+            name: "Nobody".to_owned(),
+        }),
+        task_queue: Some(TaskQueue {
+            name: "nobody".to_owned(),
+            ..TaskQueue::default()
+        }),
+        memo: info.memo,
+        search_attributes: info.search_attributes,
+        ..StartWorkflowExecutionRequest::default()
+    })
+}
+
+/// Starts a worker that takes the events of the stream.
+async fn started(worker: WorkerCommand, nats: &Nats) -> anyhow::Result<Worker> {
+    let worker = worker.flag("--nats-url", &nats.url()).start().await?;
+    eventually("events to arrive", || async {
+        let readiness: Value = serde_json::from_str(&worker.get("/readyz").await?.1)?;
+        Ok(readiness["events"]["connected"] == true)
+    })
+    .await?;
+    Ok(worker)
 }
 
 /// Compares events with raw starts of workflows, `at_a_time` at the same time.
@@ -270,44 +352,6 @@ async fn call_webhook(worker: &Worker, id: String) -> anyhow::Result<()> {
     let (status, body) = worker.post("/webhooks/hooked", &headers, &body).await?;
     ensure!(status == 202, "{status} {body}");
     Ok(())
-}
-
-/// Duration of `count` raw starts.
-async fn starts(
-    project: &Project,
-    prefix: &str,
-    count: usize,
-    at_a_time: usize,
-) -> anyhow::Result<Duration> {
-    let started = Instant::now();
-    futures::stream::iter(0..count)
-        .map(|number| async move {
-            let id = format!("{}/{prefix}/{number}", project.name());
-            let input = json!({ "amount": 12.5, "order": id });
-            let request = StartWorkflowExecutionRequest {
-                namespace: "default".to_owned(),
-                request_id: id.clone(),
-                workflow_id: id,
-                workflow_type: Some(WorkflowType {
-                    name: "Nobody".to_owned(),
-                }),
-                task_queue: Some(TaskQueue {
-                    name: "nobody".to_owned(),
-                    ..TaskQueue::default()
-                }),
-                input: almanac_tests::json_payloads(&[input]),
-                ..StartWorkflowExecutionRequest::default()
-            };
-            let mut service = project.temporal().service();
-            service
-                .start_workflow_execution(Request::new(request))
-                .await?;
-            anyhow::Ok(())
-        })
-        .buffer_unordered(at_a_time)
-        .try_collect::<Vec<()>>()
-        .await?;
-    Ok(started.elapsed())
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
