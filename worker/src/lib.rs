@@ -10,8 +10,7 @@ use anyhow::Context as _;
 use crate::args::{Cli, Cmd, DevArgs, RunArgs};
 use crate::connect::Connector;
 use crate::process::Process;
-use crate::process::dev::{self, DevServer};
-use crate::process::dev_nats::{self, DevNats};
+use crate::process::dev::{self, NatsServer, TemporalServer};
 
 pub mod activity_log;
 pub mod args;
@@ -156,12 +155,12 @@ async fn work(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 /// Runs the command `almanac dev`.
 async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
-    let cli = dev::find_cli(args.temporal_cli.as_deref())?;
+    let cli = dev::find_temporal_cli(args.temporal_cli.as_deref())?;
     let metrics = telemetry::install_metrics()?;
     args.worker.listen = dev::listen_address(args.worker.listen).await?;
     let mut nats = if args.nats {
-        let program = dev_nats::find_server(args.nats_server.as_deref())?;
-        let nats = DevNats::start(&program, &args.db.with_file_name("nats")).await?;
+        let program = dev::find_nats_server(args.nats_server.as_deref())?;
+        let nats = NatsServer::start(&program, &args.db.with_file_name("nats")).await?;
         args.worker.steps.nats.nats_url = Some(nats.url().parse());
         args.worker.nats_stream.nats_create_stream = true;
         Some(nats)
@@ -175,14 +174,14 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
         args.db.display()
     ));
     let mut server = tokio::select! {
-        server = DevServer::start(&cli, &args.db) => server?,
+        server = TemporalServer::start(&cli, &args.db) => server?,
         // Dropping the future of the start ends the server.
         () = process.stop_signal() => return Ok(ExitCode::SUCCESS),
     };
     let page = dev::welcome(&server, nats.as_ref(), process.address()?, &args.project);
     console::print(&page);
-    process.link_temporal_ui(format!("http://{}", server.ui));
-    let connector = Connector::to_dev_server(&server.address.to_string(), process.identity())?;
+    process.link_temporal_ui(format!("http://{}", server.ui()));
+    let connector = Connector::to_dev_server(&server.address().to_string(), process.identity())?;
     let mut lost = None;
     let result = process
         .run(connector, async {
@@ -203,7 +202,7 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Waits for a NATS server to end by itself. Without one, waits for ever.
-async fn nats_ended(nats: Option<&mut DevNats>) -> String {
+async fn nats_ended(nats: Option<&mut NatsServer>) -> String {
     match nats {
         Some(nats) => nats.ended().await,
         None => std::future::pending().await,

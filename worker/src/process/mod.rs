@@ -12,7 +12,6 @@
 mod announcements;
 mod announcer;
 pub mod dev;
-pub mod dev_nats;
 mod event_intake;
 mod follow_starter;
 mod shutdown;
