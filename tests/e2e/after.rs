@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use almanac_tests::{
-    Project, SOON, Scheduler, Worker, eventually, on_both_schedulers, on_one_scheduler, wait_for,
+    Project, Proxy, SOON, Scheduler, Worker, eventually, on_both_schedulers, on_one_scheduler,
+    wait_for,
 };
 use anyhow::Context;
 use jiff::Timestamp;
@@ -12,13 +13,14 @@ use temporalio_common::protos::temporal::api::command::v1::command::Attributes;
 use temporalio_common::protos::temporal::api::command::v1::{
     Command, CompleteWorkflowExecutionCommandAttributes, FailWorkflowExecutionCommandAttributes,
 };
-use temporalio_common::protos::temporal::api::enums::v1::CommandType;
+use temporalio_common::protos::temporal::api::enums::v1::{CommandType, PendingActivityState};
 use temporalio_common::protos::temporal::api::failure::v1::Failure;
 use temporalio_common::protos::temporal::api::taskqueue::v1::TaskQueue;
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     ListWorkflowExecutionsRequest, PollWorkflowTaskQueueRequest,
     RespondWorkflowTaskCompletedRequest,
 };
+use tonic::Code;
 
 use crate::events::{count, event, input, memo, started, text};
 
@@ -33,6 +35,8 @@ on_one_scheduler!(
     a_definition_does_not_start_for_ends_before_it_was_there,
     a_deadline_that_passes_has_its_effect,
     two_workers_start_one_run,
+    temporal_away_during_a_start_delays_it,
+    the_death_of_the_worker_that_follows_loses_and_repeats_nothing,
     a_cycle_is_an_error,
     nobody_else_makes_events_about_runs,
 );
@@ -476,6 +480,89 @@ async fn two_workers_start_one_run(on: Scheduler) -> anyhow::Result<()> {
         "follow.pb",
     )
     .await
+}
+
+async fn temporal_away_during_a_start_delays_it(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let extract =
+        "id: extract\ntriggers: [{ event: go }]\nworkflow: { type: T, task_queue: nobody }\n";
+    project.write("extract.yaml", extract)?;
+    project.write("any.yaml", &after("any", "after: extract, outcome: any"))?;
+    let proxy = Proxy::start(project.address()).await?;
+    let worker = project.worker().through(&proxy).start().await?;
+    followed(&project).await?;
+    let mut ids = Vec::new();
+    for id in ["1", "2"] {
+        let run = started(&worker, &event("go", id, json!(1))).await?;
+        ids.push(text(&run["workflow_id"]));
+    }
+    proxy.fail("StartWorkflowExecution", 0, 10_000, Code::Unavailable);
+    for id in &ids {
+        project.temporal().terminate(id).await?;
+    }
+    delivery(&worker, "a start that waits", |one| {
+        one["state"] == "waiting" && one["runs"][0]["away"] == true
+    })
+    .await?;
+    // Another poll does not pass the end.
+    proxy.reset();
+    eventually("another attempt", || async {
+        Ok(proxy.count("StartWorkflowExecution") > 0)
+    })
+    .await?;
+    assert_eq!(runs(&project, "any").await?, [""; 0]);
+    proxy.clear();
+    count(&project, "any", 2).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    count(&project, "any", 2).await
+}
+
+/// Identity of the worker that runs the activity that follows runs.
+async fn follower(project: &Project) -> anyhow::Result<String> {
+    let workflow = format!("almanac/{}/follow", project.name());
+    wait_for("a worker that follows", SOON, || async {
+        let described = crate::events::describe(project, &workflow).await?;
+        let mut pending = described.pending_activities.into_iter();
+        let started = pending.find(|one| one.state() == PendingActivityState::Started);
+        Ok(started.map(|one| one.last_worker_identity))
+    })
+    .await
+}
+
+async fn the_death_of_the_worker_that_follows_loses_and_repeats_nothing(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    const EACH: i64 = 5;
+    let project = Project::new(on).await?;
+    project.write(
+        "extract.yaml",
+        &format!("id: extract\ntriggers: [{{ event: go }}]\n{STEPS}"),
+    )?;
+    project.write("load.yaml", &after("load", "after: extract"))?;
+    // The first worker gets the activity, since it is alone.
+    let mut first = project.worker().start().await?;
+    followed(&project).await?;
+    let dies = follower(&project).await?;
+    let second = project.worker().start().await?;
+    let send = async |part: i64| {
+        for number in 0..EACH {
+            started(&second, &event("go", &format!("{part}-{number}"), json!(1))).await?;
+        }
+        anyhow::Ok(())
+    };
+    send(0).await?;
+    // Some ends are followed, others are not.
+    eventually("the first start", || async {
+        Ok(!runs(&project, "load").await?.is_empty())
+    })
+    .await?;
+    send(1).await?;
+    first.kill()?;
+    send(2).await?;
+    count(&project, "load", 3 * EACH).await?;
+    assert_ne!(follower(&project).await?, dies);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    count(&project, "load", 3 * EACH).await
 }
 
 async fn a_cycle_is_an_error(on: Scheduler) -> anyhow::Result<()> {

@@ -1,6 +1,11 @@
 //! Events that arrive over HTTP and start definitions.
 
-use almanac_tests::{Project, Scheduler, Worker, eventually, on_both_schedulers, on_one_scheduler};
+use std::time::Duration;
+
+use almanac_tests::{
+    OwnServer, Project, Scheduler, Worker, eventually, on_both_schedulers, on_one_scheduler,
+    temporal_cli,
+};
 use anyhow::Context;
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
@@ -20,6 +25,7 @@ on_one_scheduler!(
     a_failed_run_is_repeated_by_the_same_event,
     definitions_changed_on_disk_serve_the_next_event,
     a_refused_event_starts_nothing_and_says_why,
+    a_search_attribute_that_is_lost_or_found_stops_no_event,
 );
 
 const CAPTURE: &str = "id: capture
@@ -49,7 +55,7 @@ pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-async fn describe(
+pub(crate) async fn describe(
     project: &Project,
     id: &str,
 ) -> anyhow::Result<DescribeWorkflowExecutionResponse> {
@@ -382,4 +388,58 @@ async fn a_refused_event_starts_nothing_and_says_why(on: Scheduler) -> anyhow::R
     assert!(log.contains("an event was not handled"), "{log}");
     assert!(!log.contains("tonumber > 1\u{1b}"), "{log}");
     Ok(())
+}
+
+/// Sends events, each of which starts a run, until a run has just these search attributes.
+async fn started_with(
+    project: &Project,
+    worker: &Worker,
+    sent: &mut u32,
+    attributes: &[&str],
+) -> anyhow::Result<()> {
+    let last = *sent + 100;
+    loop {
+        *sent += 1;
+        let event = event("go", &sent.to_string(), json!(1));
+        let run = started(worker, &event).await?;
+        anyhow::ensure!(run["result"] == "started", "{run}");
+        // The server may not describe a run while it forgets a search attribute of it.
+        let info = describe(project, &text(&run["workflow_id"])).await.ok();
+        let info = info.and_then(|described| described.workflow_execution_info);
+        let set = info.and_then(|info| info.search_attributes);
+        let names = set.map(|set| set.indexed_fields.into_keys().collect::<Vec<_>>());
+        let mut names = names.unwrap_or_default();
+        names.retain(|name| name.starts_with("AlmanacEvent"));
+        names.sort();
+        if names == attributes {
+            return Ok(());
+        }
+        anyhow::ensure!(*sent < last, "the last run has {names:?}");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+async fn a_search_attribute_that_is_lost_or_found_stops_no_event(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let (id, source, kind) = ("AlmanacEventId", "AlmanacEventSource", "AlmanacEventType");
+    let server = OwnServer::start(on)?;
+    let project = Project::at(&server.address()).await?;
+    project.write(
+        "takes.yaml",
+        "id: takes\ntriggers: [{ event: go }]\ndo: [a: { set: { a: 1 } }]\n",
+    )?;
+    let worker = project.worker().start().await?;
+    let attribute = |verb: &str, name: &str, more: &[&str]| {
+        let args = ["operator", "search-attribute", verb, "--name", name];
+        temporal_cli(project.address(), args.iter().chain(more))
+    };
+    let mut sent = 0;
+    started_with(&project, &worker, &mut sent, &[id, source, kind]).await?;
+    attribute("remove", id, &["--yes"])?;
+    started_with(&project, &worker, &mut sent, &[source, kind]).await?;
+    // The loss of another makes the worker ask again, before it would do so by itself.
+    attribute("create", id, &["--type", "Keyword"])?;
+    attribute("remove", source, &["--yes"])?;
+    started_with(&project, &worker, &mut sent, &[id, kind]).await
 }

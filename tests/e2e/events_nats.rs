@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use almanac_tests::{
-    Nats, OwnServer, Project, Proxy, SOON, Scheduler, Stored, Worker, eventually, on_one_scheduler,
-    wait_for,
+    Nats, OwnServer, Project, Proxy, SOON, Scheduler, Stored, Worker, eventually,
+    on_both_schedulers, on_one_scheduler, wait_for,
 };
 use anyhow::{Context, ensure};
 use async_nats::jetstream::consumer::pull::Config;
@@ -12,8 +12,9 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use serde_json::{Value, json};
 use tonic::Code;
 
+on_both_schedulers!(an_event_starts_one_run_in_every_mode_and_however_often_it_comes);
 on_one_scheduler!(
-    an_event_starts_one_run_in_every_mode_and_however_often_it_comes,
+    a_message_of_mqtt_starts_a_run,
     events_from_before_the_consumer_start_nothing,
     a_worker_killed_between_a_start_and_its_acknowledgement_starts_one_run,
     a_restart_of_nats_interrupts_nothing,
@@ -226,6 +227,32 @@ async fn an_event_starts_one_run_in_every_mode_and_however_often_it_comes(
         (&event["type"], &event["source"]),
         (&json!("order.paid"), &json!("nats://EVENTS"))
     );
+    has_runs(&project, "takes", 2).await
+}
+
+async fn a_message_of_mqtt_starts_a_run(on: Scheduler) -> anyhow::Result<()> {
+    let (project, nats) = (Project::new(on).await?, Nats::with_mqtt().await?);
+    nats.stream("EVENTS", "events.>").await?;
+    project.write("takes.yaml", TAKES)?;
+    let worker = project
+        .worker()
+        .flag("--nats-url", &nats.url())
+        .switch("--nats-plain-json")
+        .start()
+        .await?;
+    connected(&worker).await?;
+    nats.publish_mqtt("events/order/paid", r#"{"n":1}"#).await?;
+    let plain = delivered(&worker, 1, "started").await?;
+    assert_eq!(plain["event"]["type"], "order.paid", "{plain}");
+    drop(worker);
+    // Without the flag, a message is a CloudEvent. It starts one run, however often it is sent.
+    let worker = started(&project, &nats).await?;
+    for sequence in [2, 3] {
+        let topic = "events/order/paid";
+        nats.publish_mqtt(topic, &event("1").to_string()).await?;
+        let whole = delivered(&worker, sequence, "started").await?;
+        assert_eq!(whole["event"]["id"], "1", "{whole}");
+    }
     has_runs(&project, "takes", 2).await
 }
 

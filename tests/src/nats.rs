@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use async_nats::jetstream::consumer;
 use async_nats::jetstream::stream::{Config, RawMessageErrorKind};
 use async_nats::{ConnectOptions, HeaderMap, jetstream};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::cli::tool;
 use crate::nats_secured::SecuredNats;
@@ -24,6 +25,8 @@ pub struct Nats {
     password: Option<String>,
     folder: TempDir,
     secured: Option<SecuredNats>,
+    /// Port of the listener for MQTT.
+    mqtt: Option<u16>,
     process: Option<Supervised>,
 }
 
@@ -61,6 +64,14 @@ impl Nats {
         Ok(nats)
     }
 
+    /// Starts one that takes MQTT as well.
+    pub async fn with_mqtt() -> anyhow::Result<Self> {
+        let mut nats = Self::away(None)?;
+        nats.mqtt = Some(free_port());
+        nats.begin().await?;
+        Ok(nats)
+    }
+
     /// The files of a server that [`Nats::secured`] started.
     pub fn files(&self) -> anyhow::Result<&SecuredNats> {
         self.secured.as_ref().context("not secured")
@@ -73,6 +84,7 @@ impl Nats {
             password: password.map(str::to_owned),
             folder: tempfile::tempdir()?,
             secured: None,
+            mqtt: None,
             process: None,
         })
     }
@@ -85,10 +97,16 @@ impl Nats {
         if let Some(password) = &self.password {
             args.extend(["--user", USER, "--pass", password]);
         }
-        let config = self
-            .secured
-            .as_ref()
-            .map(|secured| secured.file("nats.conf"));
+        let config = match (&self.secured, self.mqtt) {
+            (Some(secured), _) => Some(secured.file("nats.conf")),
+            (None, Some(port)) => {
+                let file = self.folder.path().join("nats.conf");
+                let mqtt = format!("mqtt {{ listen: \"127.0.0.1:{port}\" }}");
+                std::fs::write(&file, format!("server_name: one\n{mqtt}\n"))?;
+                Some(file.display().to_string())
+            }
+            (None, None) => None,
+        };
         if let Some(config) = &config {
             args.extend(["-c", config]);
         }
@@ -197,6 +215,41 @@ impl Nats {
         }
         for sent in sent {
             sent.await?;
+        }
+        Ok(())
+    }
+
+    /// Publishes a message to a topic of MQTT 3.1.1 with the quality of service 1, and waits until
+    /// the server has it. Each packet has less than 128 bytes.
+    pub async fn publish_mqtt(&self, topic: &str, body: &str) -> anyhow::Result<()> {
+        const CONNECT: u8 = 0x10;
+        const PUBLISH_AT_LEAST_ONCE: u8 = 0x32;
+        const PACKET: [u8; 2] = [0, 1];
+        let text = |text: &str| -> anyhow::Result<Vec<u8>> {
+            let length = u16::try_from(text.len())?.to_be_bytes();
+            Ok([&length, text.as_bytes()].concat())
+        };
+        let port = self.mqtt.context("a server without MQTT")?;
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        // Version 4, a clean session, and 60 s between two packets.
+        let connect = [text("MQTT")?, vec![4, 2, 0, 60], text("a-test")?].concat();
+        let publish = [text(topic)?, PACKET.to_vec(), body.as_bytes().to_vec()].concat();
+        for (kind, content, expected) in [
+            (CONNECT, connect, [0x20, 2, 0, 0]),
+            (
+                PUBLISH_AT_LEAST_ONCE,
+                publish,
+                [0x40, 2, PACKET[0], PACKET[1]],
+            ),
+        ] {
+            let length = u8::try_from(content.len())?;
+            ensure!(length < 128, "a packet of {length} bytes");
+            stream
+                .write_all(&[&[kind, length], &content[..]].concat())
+                .await?;
+            let mut answer = [0; 4];
+            tokio::time::timeout(SOON, stream.read_exact(&mut answer)).await??;
+            ensure!(answer == expected, "{answer:?}");
         }
         Ok(())
     }
