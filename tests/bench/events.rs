@@ -4,7 +4,9 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use almanac_tests::{Answer, Nats, Project, Proxy, Scheduler, Worker, WorkerCommand, eventually};
+use almanac_tests::{
+    Answer, Nats, NatsClient, Project, Proxy, Scheduler, Worker, WorkerCommand, eventually,
+};
 use anyhow::{Context as _, ensure};
 use futures::{StreamExt, TryStreamExt};
 use ring::hmac;
@@ -69,10 +71,12 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     let nats = Nats::start().await?;
     nats.stream("EVENTS", "events.>").await?;
     project.write("takes.yaml", TAKES)?;
-    let template = template(&project, &nats).await?;
+    let client = nats.connect().await?;
+    let template = template(&project, &nats, &client).await?;
     let bench = Bench {
         project,
         nats,
+        client,
         proxy,
         template,
     };
@@ -85,6 +89,7 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
 struct Bench {
     project: Project,
     nats: Nats,
+    client: NatsClient,
     /// A proxy before the Temporal server.
     proxy: Proxy,
     template: StartWorkflowExecutionRequest,
@@ -93,22 +98,22 @@ struct Bench {
 impl Bench {
     /// Events of NATS, all at once and one by one.
     async fn stream(&self, table: &mut Table) -> anyhow::Result<()> {
-        let (project, nats) = (&self.project, &self.nats);
+        let (project, nats, client) = (&self.project, &self.nats, &self.client);
         let _worker = started(project.worker(), nats).await?;
-        published(project, nats, "warm", COUNT).await?;
+        published(project, client, "warm", COUNT).await?;
         let (mut raw, mut events) = (Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             raw.push(
                 self.starts(&format!("stream-{round}"), COUNT, SLOTS)
                     .await?,
             );
-            events.push(published(project, nats, &format!("{round}"), COUNT).await?);
+            events.push(published(project, client, &format!("{round}"), COUNT).await?);
         }
         compare(table, "events of NATS", SLOTS, (raw, events), NATS);
 
         let (mut times, mut raw) = (Vec::new(), Vec::new());
         for number in 0..SINGLE {
-            times.push(published(project, nats, &format!("single-{number}"), 1).await?);
+            times.push(published(project, client, &format!("single-{number}"), 1).await?);
             raw.push(self.starts(&format!("single-{number}"), 1, 1).await?);
         }
         let what = "from the publication to the acknowledgement";
@@ -146,13 +151,13 @@ impl Bench {
 
     /// The memory of a worker that catches up, also while Temporal does not answer.
     async fn memory(&self, table: &mut Table) -> anyhow::Result<()> {
-        let (project, nats) = (&self.project, &self.nats);
+        let (project, nats, client) = (&self.project, &self.nats, &self.client);
         let mut worker = started(project.worker(), nats).await?;
-        published(project, nats, "warm-again", COUNT).await?;
+        published(project, client, "warm-again", COUNT).await?;
         let idle = resident(worker.process().pid(), "VmRSS")?;
         drop(worker);
         let backlog = (0..BACKLOG).map(|number| event(&format!("backlog-{number}")));
-        nats.publish_all("events.paid", backlog).await?;
+        client.publish_all("events.paid", backlog).await?;
 
         self.proxy
             .answer("StartWorkflowExecution", "", Answer::Silence);
@@ -162,12 +167,12 @@ impl Bench {
             slow = slow.max(resident(worker.process().pid(), "VmRSS")?);
             tokio::time::sleep(READING).await;
         }
-        ensure!(unfinished(project, nats).await? == BACKLOG as u64);
+        ensure!(unfinished(project, client).await? == BACKLOG as u64);
         drop(worker);
 
         let mut worker = started(project.worker(), nats).await?;
         let (began, mut most) = (Instant::now(), 0.0_f64);
-        while unfinished(project, nats).await? > 0 {
+        while unfinished(project, client).await? > 0 {
             most = most.max(resident(worker.process().pid(), "VmRSS")?);
             tokio::time::sleep(READING).await;
         }
@@ -217,9 +222,13 @@ impl Bench {
 
 /// Lets Almanac start one workflow for an event. Returns a request for a workflow like it, with
 /// its memo and search attributes.
-async fn template(project: &Project, nats: &Nats) -> anyhow::Result<StartWorkflowExecutionRequest> {
+async fn template(
+    project: &Project,
+    nats: &Nats,
+    client: &NatsClient,
+) -> anyhow::Result<StartWorkflowExecutionRequest> {
     let worker = started(project.worker(), nats).await?;
-    published(project, nats, "template", 1).await?;
+    published(project, client, "template", 1).await?;
     drop(worker);
     let temporal = project.temporal();
     let query = format!("WorkflowId STARTS_WITH '{}/takes/'", project.name());
@@ -298,23 +307,23 @@ fn event(id: &str) -> String {
 /// Duration from the first publication until every event has been handled.
 async fn published(
     project: &Project,
-    nats: &Nats,
+    client: &NatsClient,
     prefix: &str,
     count: usize,
 ) -> anyhow::Result<Duration> {
     let bodies = (0..count).map(|number| event(&format!("{prefix}-{number}")));
     let started = Instant::now();
-    nats.publish_all("events.paid", bodies).await?;
+    client.publish_all("events.paid", bodies).await?;
     let poll = if count == 1 { SINGLE_POLL } else { POLL };
-    while unfinished(project, nats).await? > 0 {
+    while unfinished(project, client).await? > 0 {
         tokio::time::sleep(poll).await;
     }
     Ok(started.elapsed())
 }
 
 /// Number of messages that the project has not handled yet.
-async fn unfinished(project: &Project, nats: &Nats) -> anyhow::Result<u64> {
-    let info = nats
+async fn unfinished(project: &Project, client: &NatsClient) -> anyhow::Result<u64> {
+    let info = client
         .consumer("EVENTS", &format!("almanac-{}", project.name()))
         .await?;
     Ok(info.num_pending + u64::try_from(info.num_ack_pending)?)

@@ -406,8 +406,8 @@ async fn started_with(
         // The server may not describe a run while it forgets a search attribute of it.
         let info = describe(project, &text(&run["workflow_id"])).await.ok();
         let info = info.and_then(|described| described.workflow_execution_info);
-        let set = info.and_then(|info| info.search_attributes);
-        let names = set.map(|set| set.indexed_fields.into_keys().collect::<Vec<_>>());
+        let found = info.and_then(|info| info.search_attributes);
+        let names = found.map(|found| found.indexed_fields.into_keys().collect::<Vec<_>>());
         let mut names = names.unwrap_or_default();
         names.retain(|name| name.starts_with("AlmanacEvent"));
         names.sort();

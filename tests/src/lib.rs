@@ -48,7 +48,7 @@ pub use cli::{
     Output, almanac, almanac_binary, almanac_in, python, python_program, temporal_cli, workspace,
 };
 pub use definitions::{cron, many, paused_cron, with_schedule};
-pub use nats::{Nats, Stored};
+pub use nats::{Nats, NatsClient, Stored};
 pub use nats_secured::SecuredNats;
 pub use ports::free_port;
 pub use process::Supervised;

@@ -30,6 +30,39 @@ pub struct Nats {
     process: Option<Supervised>,
 }
 
+/// A connection to a server.
+#[derive(Debug)]
+pub struct NatsClient(jetstream::Context);
+
+impl NatsClient {
+    /// Publishes messages, and waits until the stream has them all.
+    pub async fn publish_all(
+        &self,
+        subject: &str,
+        bodies: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<()> {
+        let mut sent = Vec::new();
+        for body in bodies {
+            sent.push(self.0.publish(subject.to_owned(), body.into()).await?);
+            if sent.len() == 500 {
+                for sent in sent.drain(..) {
+                    sent.await?;
+                }
+            }
+        }
+        for sent in sent {
+            sent.await?;
+        }
+        Ok(())
+    }
+
+    /// Describes a consumer of a stream.
+    pub async fn consumer(&self, stream: &str, name: &str) -> anyhow::Result<consumer::Info> {
+        let stream = self.0.get_stream_no_info(stream).await?;
+        Ok(stream.consumer_info(name).await?)
+    }
+}
+
 /// A message of a stream.
 #[derive(Debug)]
 pub struct Stored {
@@ -203,20 +236,7 @@ impl Nats {
         subject: &str,
         bodies: impl IntoIterator<Item = String>,
     ) -> anyhow::Result<()> {
-        let context = self.context().await?;
-        let mut sent = Vec::new();
-        for body in bodies {
-            sent.push(context.publish(subject.to_owned(), body.into()).await?);
-            if sent.len() == 500 {
-                for sent in sent.drain(..) {
-                    sent.await?;
-                }
-            }
-        }
-        for sent in sent {
-            sent.await?;
-        }
-        Ok(())
+        self.connect().await?.publish_all(subject, bodies).await
     }
 
     /// Publishes a message to a topic of MQTT 3.1.1 with the quality of service 1, and waits until
@@ -267,8 +287,12 @@ impl Nats {
 
     /// State of a consumer.
     pub async fn consumer(&self, stream: &str, name: &str) -> anyhow::Result<consumer::Info> {
-        let stream = self.context().await?.get_stream(stream).await?;
-        Ok(stream.consumer_info(name).await?)
+        self.connect().await?.consumer(stream, name).await
+    }
+
+    /// Opens a connection for many requests. Other methods open one for each.
+    pub async fn connect(&self) -> anyhow::Result<NatsClient> {
+        Ok(NatsClient(self.context().await?))
     }
 
     /// Removes a consumer.
