@@ -7,7 +7,7 @@ use almanac_events::is_run_event;
 
 use crate::definition::Kind;
 use crate::routing::types;
-use crate::snapshot::{LoadStatus, Snapshot};
+use crate::snapshot::{LoadStatus, Snapshot, by_type};
 
 /// The types of events of a project.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -52,12 +52,15 @@ impl EventTypes {
     pub fn of(snapshot: &Snapshot) -> Self {
         let mut all = Self::default();
         for failed in &snapshot.failed {
-            if let (Kind::EventType, Some(id)) = (failed.kind, &failed.id) {
+            // The type of a document that was never good is taken to be its id.
+            if let (Kind::EventType, Some(id)) = (failed.kind, &failed.id)
+                && !snapshot.event_types.contains_key(id)
+            {
                 all.named(id.as_str()).status = EventTypeStatus::Invalid;
             }
         }
-        for (id, loaded) in &snapshot.event_types {
-            let one = all.named(id.as_str());
+        for (kind, loaded) in by_type(&snapshot.event_types) {
+            let one = all.named(kind);
             one.status = match loaded.status {
                 LoadStatus::Loaded => EventTypeStatus::Declared,
                 LoadStatus::Stale => EventTypeStatus::Stale,

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::definition::{Definition, EventType};
 use crate::record::{DeliveryVia, EventKey, EventOrigin};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, by_type};
 
 /// Maximum number of runs in a chain of events.
 pub const CHAIN_LIMIT: u32 = 16;
@@ -113,12 +113,9 @@ impl TriggerIndex {
                 }
             }
         }
-        let types = snapshot.event_types.values();
-        index.event_types = types
-            .map(|loaded| {
-                let event_type = &loaded.event_type;
-                (event_type.id.to_string(), Arc::clone(event_type))
-            })
+        index.event_types = by_type(&snapshot.event_types)
+            .into_iter()
+            .map(|(kind, loaded)| (kind.to_owned(), Arc::clone(&loaded.event_type)))
             .collect();
         index
     }

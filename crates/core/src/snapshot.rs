@@ -95,6 +95,18 @@ pub struct ServedDocument<'a> {
     pub status: LoadStatus,
 }
 
+/// Returns the event types by the type of their events. A document on disk takes the type from the
+/// last good version of another, because that document may have another type by now.
+pub fn by_type(
+    event_types: &BTreeMap<DefinitionId, LoadedEventType>,
+) -> BTreeMap<&str, &LoadedEventType> {
+    let mut all: Vec<_> = event_types.values().collect();
+    all.sort_by_key(|loaded| loaded.status != LoadStatus::Stale);
+    all.into_iter()
+        .map(|loaded| (loaded.event_type.kind.as_str(), loaded))
+        .collect()
+}
+
 /// Returns the event types with a webhook, by the webhook's slug. A document on disk takes the slug
 /// of the last good version of another, because that document may have another slug by now.
 pub fn by_slug(

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use almanac_base::names::DefinitionId;
 use almanac_core::definition::{Calendars, Cycles, Definition, Kind, Parsed};
 use almanac_core::snapshot::{
-    ARCHIVED_KEPT, Archived, LoadStatus, Loaded, LoadedCalendar, LoadedEventType, Snapshot, by_slug,
+    ARCHIVED_KEPT, Archived, LoadStatus, Loaded, LoadedCalendar, LoadedEventType, Snapshot,
+    by_slug, by_type,
 };
 
 use super::documents::{Placed, Repeated, documents, unread};
@@ -150,7 +151,7 @@ fn take_definitions(
         false
     });
     snapshot.failed.extend(failed);
-    let declared: BTreeSet<_> = snapshot.event_types.keys().collect();
+    let declared: BTreeSet<_> = by_type(&snapshot.event_types).into_keys().collect();
     let known: BTreeSet<_> = if served
         .iter()
         .any(|(_, placed)| !placed.document.after.is_empty())

@@ -1,5 +1,5 @@
 //! The documents of all files with their places, and the errors that no document shows alone:
-//! repeated ids and slugs, and files that cannot be read.
+//! repeated ids, types and slugs, and files that cannot be read.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -83,10 +83,11 @@ fn place(view: &View) -> Vec<Placed<'_>> {
     placed
 }
 
-/// Documents that state something which only one document may have: an id, or the slug of a
-/// webhook.
+/// Documents that state something which only one document may have: an id, the type of
+/// events, or the slug of a webhook.
 pub(super) struct Repeated<'a> {
     ids: Groups<(Kind, &'a DefinitionId)>,
+    types: Groups<&'a str>,
     slugs: Groups<&'a DefinitionId>,
 }
 
@@ -94,16 +95,17 @@ pub(super) struct Repeated<'a> {
 type Groups<K> = BTreeMap<K, Vec<usize>>;
 
 impl<'a> Repeated<'a> {
-    /// Finds the ids and slugs that several documents state. For ids, documents with other errors
+    /// Finds the ids, types and slugs that several documents state. For ids, documents with other errors
     /// are included.
     pub(super) fn of(documents: &[Placed<'a>]) -> Self {
         Self {
             ids: groups(documents, id_of),
+            types: groups(documents, type_of),
             slugs: groups(documents, slug_of),
         }
     }
 
-    /// The errors of a document whose id or slug other documents state too.
+    /// The errors of a document whose id, type or slug other documents state too.
     pub(super) fn errors(
         &self,
         placed: &Placed<'a>,
@@ -116,19 +118,33 @@ impl<'a> Repeated<'a> {
             let hint = "give each document an id of its own";
             Some(repeated(placed, documents, all, roots, &also, hint))
         });
+        // The default type of documents with the same id is the same, too.
+        let kind = type_of(placed).filter(|_| id.is_none()).and_then(|kind| {
+            let all = self.types.get(kind)?;
+            let also = format!("type: `{kind}` is also the type of another event type");
+            let hint = "give each event type a type of its own; the default is the id";
+            Some(repeated(placed, documents, all, roots, &also, hint))
+        });
         let slug = slug_of(placed).and_then(|slug| {
             let all = self.slugs.get(slug)?;
             let also = format!("webhook.slug: `{slug}` is also the slug of another event type");
             let hint = "give each webhook a slug of its own";
             Some(repeated(placed, documents, all, roots, &also, hint))
         });
-        id.into_iter().chain(slug).collect()
+        id.into_iter().chain(kind).chain(slug).collect()
     }
 }
 
 fn id_of<'a>(placed: &Placed<'a>) -> Option<(Kind, &'a DefinitionId)> {
     let document = placed.document;
     Some((document.kind, document.id.as_ref()?))
+}
+
+fn type_of<'a>(placed: &Placed<'a>) -> Option<&'a str> {
+    match &placed.document.result {
+        Ok(Parsed::EventType(event_type)) => Some(&event_type.kind),
+        _ => None,
+    }
 }
 
 fn slug_of<'a>(placed: &Placed<'a>) -> Option<&'a DefinitionId> {

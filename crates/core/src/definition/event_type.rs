@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use almanac_base::names::Revision;
 use almanac_base::shape::Shape;
-use almanac_steps::language::{self, JsonSchema};
+use almanac_steps::language::{self, JsonSchema, bad_event_type};
 
 use super::decode::{Decoder, Object};
 use super::document::{StatedId, about, check_id};
 use super::source::Place;
 use super::steps::{lenient, report};
 use super::webhook::webhook;
-use super::yaml::Node;
+use super::yaml::{Entry, Node};
 use super::{EventType, revision};
 
 pub(super) const EVENT_TYPE: Shape = Shape {
@@ -19,6 +19,7 @@ pub(super) const EVENT_TYPE: Shape = Shape {
     keys: &[
         "kind",
         "id",
+        "type",
         "description",
         "labels",
         "schema",
@@ -39,6 +40,11 @@ pub(super) fn event_type(
 ) -> Option<EventType> {
     let object = decoder.object(node.at, node, "", &EVENT_TYPE)?;
     let id = check_id(decoder, &object, id);
+    let kind = match object.get("type") {
+        None if object.has("type") => None,
+        None => id.as_ref().map(ToString::to_string),
+        Some(entry) => kind(decoder, entry),
+    };
     let (description, labels) = about(decoder, &object);
     let schema = object
         .get("schema")
@@ -55,6 +61,7 @@ pub(super) fn event_type(
     }
     let mut event_type = EventType {
         id: id?,
+        kind: kind?,
         revision: Revision::default(),
         description,
         labels,
@@ -63,6 +70,16 @@ pub(super) fn event_type(
     };
     event_type.revision = revision::of_event_type(&event_type);
     Some(event_type)
+}
+
+/// Reads the type of the events, which may have characters that an id cannot have.
+fn kind(decoder: &mut Decoder<'_>, entry: &Entry<'_>) -> Option<String> {
+    let text = decoder.text(&entry.value, "type")?;
+    if let Some(what) = bad_event_type(text) {
+        decoder.error(entry.value.at, format!("`type` {what}"));
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn schema(decoder: &mut Decoder<'_>, root: &Node<'_>, node: &Node<'_>) -> Option<JsonSchema> {

@@ -24,23 +24,25 @@ pub struct EventUse {
 }
 
 impl EventUse {
-    /// Warning about a type that is not among `declared`. `None` if the type is declared, if
-    /// Almanac makes the events, or if no event type can have this name as its id.
-    pub fn warning(&self, declared: &BTreeSet<&DefinitionId>) -> Option<Diagnostic> {
-        let id: DefinitionId = self.event.parse().ok()?;
-        if declared.contains(&id) || is_run_event(&self.event) {
+    /// Warning about a type that is not among `declared`. `None` if the type is declared, or if
+    /// Almanac makes the events.
+    pub fn warning(&self, declared: &BTreeSet<&str>) -> Option<Diagnostic> {
+        let event = self.event.as_str();
+        if declared.contains(event) || is_run_event(event) {
             return None;
         }
-        let known: Vec<&str> = declared.iter().take(HINTED).map(|id| id.as_str()).collect();
-        let hint = nearest::hint(&self.event, &known).unwrap_or_else(|| {
+        let known: Vec<&str> = declared.iter().take(HINTED).copied().collect();
+        let hint = nearest::hint(event, &known).unwrap_or_else(|| {
+            let is_id = event.parse::<DefinitionId>().is_ok();
+            let key = if is_id { "id" } else { "type" };
             format!(
-                "declare it with a document of `kind: event_type` and `id: {id}`, so that the data \
-                 of its events can be checked"
+                "declare it with a document of `kind: event_type` and `{key}: {event}`, so that the \
+                 data of its events can be checked"
             )
         });
         Some(Diagnostic {
             severity: Severity::Warning,
-            message: format!("no event type `{id}` is declared"),
+            message: format!("no event type `{event}` is declared"),
             hint: Some(hint),
             ..self.at.clone()
         })

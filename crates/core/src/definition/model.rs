@@ -55,8 +55,11 @@ pub struct DayCalendar {
 /// A document of `kind: event_type`: a type of events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventType {
-    /// Type of the events, unique among a project's event types.
+    /// Id of the document, unique among a project's event types.
     pub id: DefinitionId,
+    /// Type of the events, unique among a project's event types. The id if the document states no
+    /// type.
+    pub kind: String,
     /// Digest of the event type as parsed, without its id.
     pub revision: Revision,
     /// Short description for people.

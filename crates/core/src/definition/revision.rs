@@ -56,6 +56,8 @@ pub(super) fn of_calendar(calendar: &DayCalendar) -> Revision {
 /// Revision of an event type. Its `id` and `revision` do not count.
 pub(super) fn of_event_type(event_type: &EventType) -> Revision {
     let mut parts = Parts::default();
+    let is_id = event_type.kind == event_type.id.as_str();
+    parts.add("type", (!is_id).then_some(&event_type.kind));
     parts.add("description", event_type.description.as_ref());
     parts.add(
         "labels",

@@ -5,7 +5,7 @@
 //! read a cron. A test compares the schema with the parser, key by key.
 
 use almanac_events::webhook::MAX_SECRETS;
-use almanac_steps::language::TRIGGERS_LIMIT;
+use almanac_steps::language::{EVENT_TYPE_LIMIT, TRIGGERS_LIMIT};
 use serde_json::{Map, Value, json};
 
 use super::schedule::OVERLAP_POLICIES;
@@ -209,7 +209,8 @@ fn event_type() -> Value {
         "A type of events, with the schema of their data",
         &json!({
             "kind": choice("event_type", [Kind::EventType.as_str()].into_iter()),
-            "id": id("The events' type. Default: the file's name, if the file has one document"),
+            "id": id("Default: the file's name, if the file has one document"),
+            "type": { "description": "The events' type; default: the id", "type": "string", "minLength": 1, "maxLength": EVENT_TYPE_LIMIT },
             "description": text("A line that describes the event type"),
             "labels": { "description": "Labels by which people and tools select event types", "type": "object", "additionalProperties": { "type": "string" } },
             "schema": { "description": "JSON Schema of the events' data, without $ref and patterns", "type": ["object", "boolean"] },

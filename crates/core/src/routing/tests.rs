@@ -166,6 +166,22 @@ fn an_expensive_condition_ends() {
 }
 
 #[test]
+fn data_is_checked_by_the_type_that_a_document_states() {
+    let paid = "kind: event_type\nid: x\ntype: OrderPaid\nschema: { type: object }\n";
+    let (by_type, by_id) = (
+        triggered("a", "  - event: OrderPaid"),
+        triggered("b", "  - event: x"),
+    );
+    let documents = [paid, &by_type, &by_id];
+    let found = shown(&documents, &event("OrderPaid", json!(5)));
+    assert!(
+        found[0].starts_with("a: the data does not match the schema of event type `OrderPaid`"),
+        "{found:?}"
+    );
+    assert_eq!(shown(&documents, &event("x", json!(5))), ["b 5"]);
+}
+
+#[test]
 fn data_is_checked_after_the_condition() {
     let paid = "kind: event_type\nid: x\nschema: { type: object, required: [id] }\n";
     let a = triggered("a", "  - event: x\n    when: .data.id != 0");

@@ -35,8 +35,8 @@ pub use reader::{Problem, Target};
 pub use shapes::SHAPES;
 pub use task::KINDS;
 pub use trigger::{
-    EVENT_TYPE_LIMIT, ReadTriggers, TRIGGERS_LIMIT, parse_event_schema, parse_schedule_on,
-    parse_triggers,
+    EVENT_TYPE_LIMIT, ReadTriggers, TRIGGERS_LIMIT, bad_event_type, parse_event_schema,
+    parse_schedule_on, parse_triggers,
 };
 pub(crate) use value::describe;
 pub use value::duration_of;

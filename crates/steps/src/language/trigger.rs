@@ -18,6 +18,23 @@ pub const TRIGGERS_LIMIT: usize = 50;
 /// Maximum length of the type of an event, in bytes.
 pub const EVENT_TYPE_LIMIT: usize = 256;
 
+/// Returns what is wrong with a text that states a type of events, to follow the name of its key.
+pub fn bad_event_type(text: &str) -> Option<String> {
+    if text.is_empty() {
+        Some("is empty".to_owned())
+    } else if text.len() > EVENT_TYPE_LIMIT {
+        let length = text.len();
+        Some(format!(
+            "has {length} bytes, over the limit of {EVENT_TYPE_LIMIT}"
+        ))
+    } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        let text = quoted(text);
+        Some(format!("must be a type without spaces, not {text}"))
+    } else {
+        None
+    }
+}
+
 /// Triggers of a definition, and the warnings about them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ReadTriggers {
@@ -202,18 +219,6 @@ impl Reader {
     /// Reads the type of an event.
     fn event_type(&mut self, at: &At<'_>) -> Option<String> {
         let text = self.text(at)?;
-        if text.is_empty() {
-            self.wrong(at, "is empty");
-            return None;
-        }
-        if text.len() > EVENT_TYPE_LIMIT {
-            let what = format!(
-                "has {} bytes, over the limit of {EVENT_TYPE_LIMIT}",
-                text.len()
-            );
-            self.wrong(at, &what);
-            return None;
-        }
         if text.contains("${") {
             self.wrong_with_hint(
                 at,
@@ -222,8 +227,7 @@ impl Reader {
             );
             return None;
         }
-        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            let what = format!("must be a type without spaces, not {}", quoted(text));
+        if let Some(what) = bad_event_type(text) {
             self.wrong(at, &what);
             return None;
         }

@@ -320,7 +320,7 @@ async fn deliver<B: Backend>(
     let webhook = event_type.webhook.as_ref();
     let slug = webhook.map_or("", |webhook| webhook.slug.as_str());
     let id = delivery.id.clone();
-    let event = webhook::to_event(slug, event_type.id.as_str(), delivery, Timestamp::now())
+    let event = webhook::to_event(slug, &event_type.kind, delivery, Timestamp::now())
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     let digest = data_digest(event.as_json());
     if !service.webhooks.seen.is_same(slug, &id, digest) {

@@ -71,6 +71,55 @@ async fn two_event_types_with_one_id_are_both_errors() {
     assert_eq!(registry.snapshot().definitions.len(), 1);
 }
 
+fn typed(id: &str, kind: &str) -> String {
+    format!("kind: event_type\nid: {id}\ntype: {kind}\n")
+}
+
+#[tokio::test]
+async fn two_event_types_with_one_type_are_both_errors() {
+    let folder = Folder::with(&[
+        ("a.yaml", &typed("a", "order.paid")),
+        ("b.yaml", PAID),
+        ("c.yaml", &typed("c", "OrderPaid")),
+    ]);
+    let registry = real_registry(&folder);
+    let [_, twice] = counts(&registry).await;
+    assert_eq!((twice.total, twice.invalid), (1, 2));
+    let snapshot = registry.snapshot();
+    let errors: Vec<_> = snapshot.failed.iter().flat_map(|one| &one.errors).collect();
+    let shown: Vec<_> = errors.iter().map(|error| error.render()).collect();
+    let shown = shown.join("\n");
+    assert_snapshot!(shown.replace(&folder.root().display().to_string(), "FOLDER"), @r"
+    FOLDER/a.yaml:1:1: type: `order.paid` is also the type of another event type: FOLDER/b.yaml:1
+      hint: give each event type a type of its own; the default is the id
+    FOLDER/b.yaml:1:1: type: `order.paid` is also the type of another event type: FOLDER/a.yaml:1
+      hint: give each event type a type of its own; the default is the id
+    ");
+}
+
+#[tokio::test]
+async fn a_trigger_on_a_type_that_is_no_id_knows_if_it_is_declared() {
+    let trigger = CAPTURE.replace("order.paid", "OrderPaid");
+    let folder = Folder::with(&[("capture.yaml", &trigger)]);
+    let registry = real_registry(&folder);
+    counts(&registry).await;
+    let snapshot = registry.snapshot();
+    let hint = snapshot.warnings[0].hint.as_deref().unwrap_or_default();
+    assert!(hint.contains("`type: OrderPaid`"), "{hint}");
+
+    folder.write("paid.yaml", &typed("paid", "OrderPaid"));
+    counts(&registry).await;
+    assert_eq!(registry.snapshot().warnings, []);
+
+    // A document on disk takes the type from the last good version of another.
+    folder.save("paid.yaml", "kind: event_type\nid: paid\nschema: 5\n");
+    folder.write("other.yaml", &typed("other", "OrderPaid"));
+    counts(&registry).await;
+    let snapshot = registry.snapshot();
+    let types = almanac_core::snapshot::by_type(&snapshot.event_types);
+    assert_eq!(types["OrderPaid"].event_type.id.as_str(), "other");
+}
+
 fn hook(id: &str, slug: &str) -> String {
     format!(
         "kind: event_type\nid: {id}\nwebhook: {{ slug: {slug}, layout: github, secrets: [s] }}\n"

@@ -43,14 +43,52 @@ fn every_part_counts_for_the_revision() {
     };
     let before = revision(PAID);
     for (from, to) in [
+        ("id: order.paid", "id: order.paid\ntype: OrderPaid"),
         ("was paid", "was settled"),
         ("billing", "sales"),
         ("minimum: 0", "minimum: 1"),
     ] {
         assert_ne!(before, revision(&PAID.replace(from, to)), "{to}");
     }
+    // A stated type that is the default changes nothing.
+    let same = PAID.replace("id: order.paid", "id: order.paid\ntype: order.paid");
+    assert_eq!(before, revision(&same));
     // The examples only check the schema.
     assert_eq!(before, revision(&PAID.replace("12.5", "13")));
+}
+
+#[test]
+fn a_type_has_characters_that_an_id_cannot_have() {
+    let of = |kind: &str| {
+        let text = format!("kind: event_type\nid: paid\ntype: {kind}\n");
+        let Ok(Parsed::EventType(one)) = &parse(&text)[0].result else {
+            panic!("{kind}")
+        };
+        one.kind.clone()
+    };
+    for kind in ["OrderPaid", "com.example/order_paid:v2", &"x".repeat(256)] {
+        assert_eq!(of(kind), kind);
+    }
+    let Ok(Parsed::EventType(paid)) = &parse(PAID)[0].result else {
+        panic!("no event type")
+    };
+    assert_eq!(paid.kind, "order.paid");
+    for (kind, expected) in [
+        ("''", "`type` is empty"),
+        (
+            "'Order Paid'",
+            "`type` must be a type without spaces, not `Order Paid`",
+        ),
+        ("\"a\\u0007\"", "`type` must be a type without spaces"),
+        (
+            &"x".repeat(257),
+            "`type` has 257 bytes, over the limit of 256",
+        ),
+        ("5", "`type` must be"),
+    ] {
+        let found = report(&format!("kind: event_type\nid: paid\ntype: {kind}\n"));
+        assert!(found.contains(&format!("3:7: {expected}")), "{found}");
+    }
 }
 
 #[test]

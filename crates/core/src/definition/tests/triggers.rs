@@ -1,6 +1,5 @@
 //! Triggers, in Almanac's form and in the specification's.
 
-use almanac_base::names::DefinitionId;
 use almanac_steps::language::{OnConflict, TriggerInput};
 
 use super::{definition, parse, rendered, report, warned};
@@ -259,8 +258,7 @@ fn the_number_of_triggers_has_a_limit() {
 #[test]
 fn an_undeclared_event_type_is_a_warning() {
     let warnings = |text: &str, declared: &[&str]| {
-        let ids: Vec<DefinitionId> = declared.iter().map(|id| id.parse().unwrap()).collect();
-        let declared = ids.iter().collect();
+        let declared = declared.iter().copied().collect();
         let documents = parse(text);
         let uses = documents[0].events.iter();
         let found: Vec<_> = uses.filter_map(|one| one.warning(&declared)).collect();
@@ -281,6 +279,8 @@ fn an_undeclared_event_type_is_a_warning() {
       hint: declare it with a document of `kind: event_type` and `id: heartbeat.low`, so that the data of its events can be checked
     ");
     let upper = "triggers: [{ event: OrderPaid }]\ndo: [a: { wait: PT1S }]\n";
-    assert_eq!(warnings(upper, &[]), "");
+    let warned = warnings(upper, &[]);
+    assert!(warned.contains("and `type: OrderPaid`"), "{warned}");
+    assert_eq!(warnings(upper, &["OrderPaid"]), "");
     let _: Definition = definition(upper);
 }
