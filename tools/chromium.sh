@@ -1,6 +1,6 @@
 #!/bin/sh
 # The browser of the browser tests: Chromium's headless shell, which is Chromium without windows, or
-# any Chromium or Chrome. A page in a window takes about five times as much processor time.
+# any Chromium or Chrome. A page in a window takes more processor time.
 #   tools/chromium.sh install  installs the headless shell, if it is missing: on Debian, as root
 #   tools/chromium.sh path     prints its path; ALMANAC_CHROMIUM names another one
 # Without a browser, `path` fails and names the command that installs one.

@@ -456,13 +456,19 @@ async fn a_definition_starts_again_after_its_own_run_until_it_is_disabled(
     Ok(())
 }
 
-async fn two_workers_start_one_run(on: Scheduler) -> anyhow::Result<()> {
+/// A project in which an event starts `extract`, and `load` starts after it.
+async fn extract_and_load(on: Scheduler) -> anyhow::Result<Project> {
     let project = Project::new(on).await?;
     project.write(
         "extract.yaml",
         &format!("id: extract\ntriggers: [{{ event: go }}]\n{STEPS}"),
     )?;
     project.write("load.yaml", &after("load", "after: extract"))?;
+    Ok(project)
+}
+
+async fn two_workers_start_one_run(on: Scheduler) -> anyhow::Result<()> {
+    let project = extract_and_load(on).await?;
     let mut first = project.worker().start().await?;
     let second = project.worker().start().await?;
     followed(&project).await?;
@@ -533,12 +539,7 @@ async fn the_death_of_the_worker_that_follows_loses_and_repeats_nothing(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     const EACH: i64 = 5;
-    let project = Project::new(on).await?;
-    project.write(
-        "extract.yaml",
-        &format!("id: extract\ntriggers: [{{ event: go }}]\n{STEPS}"),
-    )?;
-    project.write("load.yaml", &after("load", "after: extract"))?;
+    let project = extract_and_load(on).await?;
     // The first worker gets the activity, since it is alone.
     let mut first = project.worker().start().await?;
     followed(&project).await?;

@@ -307,7 +307,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Finds no time at or after a moment.
+    /// Ends the search before `until`.
     fn end_before(&mut self, until: Timestamp) {
         let last = until.saturating_sub(SignedDuration::from_nanos(1));
         self.end = self.end.min(floor(last.unwrap_or(until)));

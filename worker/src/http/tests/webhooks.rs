@@ -26,8 +26,9 @@ id: nobody
 webhook: { slug: std, layout: standard, secrets: [old] }
 ---
 kind: event_type
-id: refused
-webhook: { layout: github, secrets: [old] }
+id: refusing
+type: refused
+webhook: { slug: refused, layout: github, secrets: [old] }
 ---
 kind: event_type
 id: conflict
