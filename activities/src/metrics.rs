@@ -47,6 +47,8 @@ pub enum Metric {
     /// Number of messages that the consumer has delivered more than once and
     /// that are not acknowledged.
     EventsRedelivered,
+    /// Number of attempts to write a dead letter. Label: `result`.
+    EventDeadLetters,
     /// Actions that were due and never started, as the server counts them in
     /// descriptions.
     ScheduleMissed,
@@ -81,7 +83,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ReconcileTotal,
         Self::ReconcileDuration,
         Self::ReconcileLastSuccess,
@@ -98,6 +100,7 @@ impl Metric {
         Self::EventsPending,
         Self::EventsAckPending,
         Self::EventsRedelivered,
+        Self::EventDeadLetters,
         Self::ScheduleMissed,
         Self::ScheduleOverdue,
         Self::LogLinesDropped,
@@ -126,6 +129,7 @@ impl Metric {
             Self::EventsPending => "almanac_events_pending",
             Self::EventsAckPending => "almanac_events_ack_pending",
             Self::EventsRedelivered => "almanac_events_redelivered",
+            Self::EventDeadLetters => "almanac_event_dead_letters_total",
             Self::ScheduleMissed => "almanac_schedule_missed_total",
             Self::ScheduleOverdue => "almanac_schedule_overdue",
             Self::LogLinesDropped => "almanac_log_lines_dropped_total",
@@ -164,6 +168,7 @@ impl Metric {
                 "Number of messages with events that were delivered more than once and not \
                  acknowledged."
             }
+            Self::EventDeadLetters => "Number of attempts to write a dead letter.",
             Self::ScheduleMissed => "Number of actions that were due and never started.",
             Self::ScheduleOverdue => "Number of schedules whose due run has not started.",
             Self::LogLinesDropped => "Number of log lines that could not be written.",
@@ -190,6 +195,7 @@ impl Metric {
             | Self::DriftCorrected
             | Self::ReloadTotal
             | Self::EventsTotal
+            | Self::EventDeadLetters
             | Self::ScheduleMissed
             | Self::LogLinesDropped
             | Self::HttpShed
@@ -264,6 +270,12 @@ pub(crate) fn event_consumer(pending: u64, ack_pending: u64, redelivered: u64) {
     ] {
         metrics::gauge!(metric.as_str()).set(value as f64);
     }
+}
+
+/// Counts an attempt to write a dead letter.
+pub(crate) fn dead_letter(succeeded: bool) {
+    let result = if succeeded { "ok" } else { "error" };
+    metrics::counter!(Metric::EventDeadLetters.as_str(), "result" => result).increment(1);
 }
 
 /// Counts the end of one manual run.

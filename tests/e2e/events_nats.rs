@@ -9,6 +9,8 @@ use almanac_tests::{
 use anyhow::{Context, ensure};
 use async_nats::jetstream::consumer::pull::Config;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tonic::Code;
 
@@ -20,6 +22,7 @@ on_one_scheduler!(
     a_restart_of_nats_interrupts_nothing,
     an_outage_of_temporal_loses_no_event_and_gives_none_up,
     events_that_cannot_be_handled_are_set_aside_and_block_no_other,
+    messages_that_the_client_cannot_read_become_dead_letters,
     an_event_is_a_dead_letter_before_it_ends,
     a_dead_letter_of_an_earlier_process_is_replayed,
     a_thousand_events_start_a_thousand_runs_through_every_failure,
@@ -386,7 +389,7 @@ async fn an_outage_of_temporal_loses_no_event_and_gives_none_up(
     // Two times as long as NATS waits.
     tokio::time::sleep(Duration::from_secs(6)).await;
     let held = nats.consumer("EVENTS", &consumer(&project)).await?;
-    assert_eq!(held.num_ack_pending, 32, "{held:?}");
+    assert_eq!(held.num_ack_pending, 40, "{held:?}");
     assert_eq!(held.num_redelivered, 0, "{held:?}");
     server.restart()?;
     for sequence in 1..=COUNT + 1 {
@@ -472,6 +475,86 @@ async fn events_that_cannot_be_handled_are_set_aside_and_block_no_other(
     has_runs(&project, "takes", 1).await
 }
 
+async fn messages_that_the_client_cannot_read_become_dead_letters(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let (project, nats) = prepared(on).await?;
+    impatient(&project, &nats, 1000).await?;
+    let mut worker = started(&project, &nats).await?;
+    let publish = async |first: usize| {
+        let mut sent = Vec::new();
+        for (number, (subject, headers, reason)) in (first..).zip([
+            (
+                &b"events.order.paid"[..],
+                &b"NATS/1.0\r\ntwo words: 1\r\n\r\n"[..],
+                "`two words` is not a name of a header",
+            ),
+            (
+                b"events.order.paid",
+                b"NATS/1.0\r\nX-Trace: \xff\r\n\r\n",
+                "the headers are not UTF-8",
+            ),
+            (
+                b"events.order.paid",
+                b"NATS/1.0\r\nno colon\r\n\r\n",
+                "a line of the headers has no colon",
+            ),
+            (
+                b"events.\xff",
+                b"NATS/1.0\r\n\r\n",
+                "the subject is not UTF-8",
+            ),
+            (
+                "events.a\u{a0}b".as_bytes(),
+                b"NATS/1.0\r\n\r\n",
+                "the subject has white space",
+            ),
+        ]) {
+            let body = event(&number.to_string()).to_string();
+            let sequence = nats.publish_raw(subject, headers, &body).await?;
+            sent.push((sequence, headers, body, reason));
+            let good = event(&format!("good-{number}")).to_string();
+            nats.publish("events.order.paid", &[], &good).await?;
+        }
+        anyhow::Ok(sent)
+    };
+    let mut sent = publish(0).await?;
+    all_ended(&project, &nats).await?;
+    // The same again while no worker runs, and for two at once.
+    worker.kill()?;
+    sent.extend(publish(5).await?);
+    worker.restart().await?;
+    let other = started(&project, &nats).await?;
+    all_ended(&project, &nats).await?;
+    for worker in [&worker, &other] {
+        connected(worker).await?;
+    }
+
+    let dead = dead_letters(&project, &nats).await?;
+    assert_eq!(dead.len(), sent.len(), "{dead:?}");
+    for (sequence, headers, body, reason) in sent {
+        let letter = dead
+            .iter()
+            .find(|one| header(one, "Almanac-Dead-Sequence") == sequence.to_string())
+            .context("a dead letter")?;
+        assert_eq!(header(letter, "Almanac-Dead-Reason"), reason);
+        assert_eq!(
+            header(letter, "Almanac-Dead-Headers"),
+            STANDARD.encode(headers)
+        );
+        assert_eq!(letter.body, body.as_bytes());
+        for worker in [&worker, &other] {
+            let delivery = delivered(worker, sequence, "dead").await?;
+            assert_eq!(delivery["reason"], reason);
+        }
+        // It has no event: nothing may start without the headers.
+        let path = format!("/api/v1/events/nats-EVENTS-{sequence}/replay");
+        let (status, body) = worker.post(&path, &[], "").await?;
+        assert_eq!(status, 422, "{body}");
+    }
+    has_runs(&project, "takes", 10).await
+}
+
 async fn an_event_is_a_dead_letter_before_it_ends(on: Scheduler) -> anyhow::Result<()> {
     let (project, nats) = prepared(on).await?;
     // No dead letter fits into this stream.
@@ -487,11 +570,18 @@ async fn an_event_is_a_dead_letter_before_it_ends(on: Scheduler) -> anyhow::Resu
         "{info:?}"
     );
     assert!(worker.log()?.contains("cannot write a dead letter"));
+    let error = readiness(&worker).await?["events"]["dead_letter_error"].clone();
+    assert!(error.is_string(), "{error}");
+    let letters = "almanac_event_dead_letters_total";
+    assert!(worker.metric(letters, &["result=\"error\""]).await? >= 1.0);
     nats.remove_stream(&consumer(&project)).await?;
     let dead = delivered(&worker, message, "dead").await?;
     assert!(dead["attempt"].as_u64() > Some(1), "{dead}");
     all_ended(&project, &nats).await?;
     assert_eq!(dead_letters(&project, &nats).await?.len(), 1);
+    let error = readiness(&worker).await?["events"]["dead_letter_error"].clone();
+    assert!(error.is_null(), "{error}");
+    assert!(worker.metric(letters, &["result=\"ok\""]).await? >= 1.0);
     Ok(())
 }
 

@@ -25,6 +25,9 @@ const UNANSWERED: [&str; 3] = [
     "workflow update was aborted",
 ];
 
+/// Text with which `almanac` says that a busy server did not answer a request in time.
+const TIMED_OUT: &str = "Timeout expired";
+
 /// Output of a program, and its exit code.
 #[derive(Debug)]
 pub struct Output {
@@ -54,9 +57,19 @@ impl Output {
     /// Returns `true` if the command failed because it had no answer in time, or
     /// because nothing was sent, so that it can be tried again.
     pub fn is_unanswered(&self) -> bool {
-        let mut errors = self.stderr.lines().filter(|line| line.contains("error: "));
-        let is_late = errors.any(|line| UNANSWERED.iter().any(|text| line.contains(text)));
+        let is_late = UNANSWERED.iter().any(|text| self.has_error(text));
         self.code == 1 && (is_late || self.stdout.contains(NOTHING_SENT))
+    }
+
+    /// Returns `true` if the command failed because the server did not answer in time. The server
+    /// may have done what was asked.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.code == 1 && self.has_error(TIMED_OUT)
+    }
+
+    fn has_error(&self, text: &str) -> bool {
+        let mut errors = self.stderr.lines().filter(|line| line.contains("error: "));
+        errors.any(|line| line.contains(text))
     }
 }
 

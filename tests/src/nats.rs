@@ -6,8 +6,9 @@ use anyhow::{Context, bail, ensure};
 use async_nats::jetstream::consumer;
 use async_nats::jetstream::stream::{Config, RawMessageErrorKind};
 use async_nats::{ConnectOptions, HeaderMap, jetstream};
+use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::cli::tool;
 use crate::nats_secured::SecuredNats;
@@ -272,6 +273,44 @@ impl Nats {
             ensure!(answer == expected, "{answer:?}");
         }
         Ok(())
+    }
+
+    /// Publishes a message with any bytes as its subject and its headers, which the client would
+    /// not send. Returns its number in the stream.
+    pub async fn publish_raw(
+        &self,
+        subject: &[u8],
+        headers: &[u8],
+        body: &str,
+    ) -> anyhow::Result<u64> {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let sizes = format!("{} {}", headers.len(), headers.len() + body.len());
+        let sent = [
+            b"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB answer 1\r\nHPUB ",
+            subject,
+            b" answer ",
+            sizes.as_bytes(),
+            b"\r\n",
+            headers,
+            body.as_bytes(),
+            b"\r\n",
+        ];
+        stream.write_all(&sent.concat()).await?;
+        let mut lines = tokio::io::BufReader::new(stream).lines();
+        // The line after the line `MSG` is the answer of the stream.
+        let answer = tokio::time::timeout(SOON, async {
+            while let Some(line) = lines.next_line().await? {
+                ensure!(!line.starts_with("-ERR"), "{line}");
+                if line.starts_with("MSG ") {
+                    return lines.next_line().await?.context("the answer");
+                }
+            }
+            bail!("no answer")
+        });
+        let answer: Value = serde_json::from_str(&answer.await??)?;
+        answer["seq"]
+            .as_u64()
+            .with_context(|| format!("not stored: {answer}"))
     }
 
     /// Makes a consumer of a stream.

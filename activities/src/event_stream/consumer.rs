@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use almanac_base::names::Project;
+use async_nats::Request;
 use async_nats::jetstream::consumer::pull::{Batch, Config};
 use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, PullConsumer};
 use async_nats::jetstream::context::{CreateStreamError, CreateStreamErrorKind};
+use async_nats::jetstream::response::Response;
 use async_nats::jetstream::stream::{self, ConsumerErrorKind};
 use async_nats::jetstream::{Context, ErrorCode};
 use futures::{StreamExt as _, TryStreamExt as _};
+use serde::Deserialize;
+use serde_json::json;
 
+use super::unreadable::StoredMessage;
 use super::{StreamError, StreamSettings};
 use crate::steps::Subject;
 
@@ -43,8 +48,14 @@ pub(crate) struct Backlog {
     pub(crate) redelivered: u64,
 }
 
+/// Time within which NATS answers that a message is at its end.
+const TERM_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A consumer that works.
-pub(super) struct Consumer(PullConsumer);
+pub(super) struct Consumer {
+    consumer: PullConsumer,
+    context: Context,
+}
 
 impl Consumer {
     /// Opens the consumer of a project. Creates the consumer, and the stream if the settings say
@@ -84,20 +95,23 @@ impl Consumer {
                 hint(&name, &consumer_name)
             )));
         }
-        Ok(Self(consumer))
+        Ok(Self {
+            consumer,
+            context: context.clone(),
+        })
     }
 
     pub(super) fn stream(&self) -> &str {
-        &self.0.cached_info().stream_name
+        &self.consumer.cached_info().stream_name
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.0.cached_info().name
+        &self.consumer.cached_info().name
     }
 
     /// Requests up to `count` messages. The batch ends after them, or after `time`.
     pub(super) async fn pull(&self, count: usize, time: Duration) -> Result<Batch, StreamError> {
-        let pulled = self.0.batch().max_messages(count).expires(time);
+        let pulled = self.consumer.batch().max_messages(count).expires(time);
         pulled
             .messages()
             .await
@@ -106,30 +120,93 @@ impl Consumer {
 
     /// Number of the attempt after which an event is not tried again.
     pub(super) fn last_attempt(&self) -> u64 {
-        last_attempt(self.0.cached_info().config.max_deliver)
+        last_attempt(self.consumer.cached_info().config.max_deliver)
     }
 
     /// Interval between two signs that a message is being handled.
     pub(super) fn progress_interval(&self) -> Duration {
-        let config = &self.0.cached_info().config;
+        let config = &self.consumer.cached_info().config;
         (shortest_wait(config) / 3).min(LONGEST_PROGRESS)
     }
 
     /// Asks NATS for the state of the consumer.
-    pub(super) async fn backlog(&self) -> Result<Backlog, StreamError> {
-        let info = self.0.get_info().await;
-        let info = info.map_err(|error| {
+    pub(super) async fn info(&self) -> Result<consumer::Info, StreamError> {
+        let info = self.consumer.get_info().await;
+        info.map_err(|error| {
             StreamError::Away(format!(
                 "cannot read the consumer `{}`: {error}",
                 self.name()
             ))
-        })?;
+        })
+    }
+
+    /// Returns `true` if the consumer delivers messages with a subject.
+    pub(super) fn takes(&self, subject: &str) -> bool {
+        let mut filters = filters(&self.consumer.cached_info().config).peekable();
+        filters.peek().is_none() || filters.any(|filter| includes(filter, subject))
+    }
+
+    /// Returns the message at a place of the stream, as it is stored; `None` if it was removed.
+    pub(super) async fn stored(&self, place: u64) -> Result<Option<StoredMessage>, String> {
+        #[derive(Deserialize)]
+        struct Answer {
+            message: StoredMessage,
+        }
+        let api = format!("STREAM.MSG.GET.{}", self.stream());
+        let answer = self.context.request(api, &json!({ "seq": place })).await;
+        match answer.map_err(|error| error.to_string())? {
+            Response::Ok(Answer { message }) => Ok(Some(message)),
+            Response::Err { error } if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => {
+                Ok(None)
+            }
+            Response::Err { error } => Err(error.to_string()),
+        }
+    }
+
+    /// Ends a message, which is not delivered again. For a message that the client of NATS cannot
+    /// read: others are ended by their own acknowledgement.
+    pub(super) async fn terminate(&self, place: u64) -> Result<(), String> {
+        // Subject of an acknowledgement: the numbers are those of deliveries, of the message in the
+        // stream and among the messages of the consumer, its time and the messages after it. The
+        // server reads the second one.
+        let subject = format!("$JS.ACK.{}.{}.1.{place}.0.0.0", self.stream(), self.name());
+        let request = Request::new()
+            .payload("+TERM".into())
+            .timeout(Some(TERM_TIMEOUT));
+        let answer = self.context.client().send_request(subject, request).await;
+        answer.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Asks NATS for the numbers of messages.
+    pub(super) async fn backlog(&self) -> Result<Backlog, StreamError> {
+        let info = self.info().await?;
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         Ok(Backlog {
             pending: info.num_pending,
             ack_pending: number(info.num_ack_pending),
             redelivered: number(info.num_redelivered),
         })
+    }
+}
+
+/// The filters of a consumer's messages; none if it delivers all messages of the stream.
+fn filters(config: &consumer::Config) -> impl Iterator<Item = &str> {
+    let one = Some(config.filter_subject.as_str()).filter(|filter| !filter.is_empty());
+    let several = config.filter_subjects.iter().map(String::as_str);
+    one.into_iter().chain(several)
+}
+
+/// Returns `true` if a filter of subjects, with the placeholders `*` and `>` of NATS, includes a
+/// subject.
+fn includes(filter: &str, subject: &str) -> bool {
+    let (mut filter, mut subject) = (filter.split('.'), subject.split('.'));
+    loop {
+        match (filter.next(), subject.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(_)) => {}
+            (Some(wanted), Some(token)) if wanted == token => {}
+            _ => return false,
+        }
     }
 }
 
@@ -155,10 +232,11 @@ fn config(project: &Project, subject: &Subject) -> Config {
 
 /// Reason for which a consumer cannot be used, if there is one.
 fn unusable(config: &consumer::Config, subject: &Subject) -> Option<String> {
-    let filter = &config.filter_subject;
-    if !filter.is_empty() && *filter != subject.all() && subject.rest(filter).is_none() {
+    let mut filters = filters(config);
+    let is_other = |filter: &&str| *filter != subject.all() && subject.rest(filter).is_none();
+    if let Some(other) = filters.find(is_other) {
         return Some(format!(
-            "delivers messages of `{filter}`, and events have subjects of `{}`",
+            "delivers messages of `{other}`, and events have subjects of `{}`",
             subject.all()
         ));
     }
@@ -347,9 +425,33 @@ mod tests {
                 },
                 "`shop.>`",
             ),
+            (
+                consumer::Config {
+                    filter_subjects: vec!["events.paid".to_owned(), "shop.*".to_owned()],
+                    ..good()
+                },
+                "`shop.*`",
+            ),
         ] {
             let why = unusable(&bad, &subject).unwrap();
             assert!(why.contains(reason), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_filter_includes_subjects_token_by_token() {
+        for (filter, subject, expected) in [
+            ("events.>", "events.order.paid", true),
+            ("events.>", "events", false),
+            ("events.*", "events.paid", true),
+            ("events.*", "events.order.paid", false),
+            ("events.*.paid", "events.order.paid", true),
+            ("events.order", "events.order", true),
+            ("events.order", "events.order.paid", false),
+            ("events.order.paid", "events.order", false),
+            (">", "events", true),
+        ] {
+            assert_eq!(includes(filter, subject), expected, "{filter} {subject}");
         }
     }
 

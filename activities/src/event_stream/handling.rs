@@ -8,11 +8,13 @@ use almanac_core::routing::Maker;
 use async_nats::jetstream;
 use async_nats::jetstream::message::{AckKind, Info};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::dead_letters::{DeadLetter, DeadLetters};
+use super::dead_letters::{DeadLetter, DeadLetters, LetterHeaders};
 use super::reading::Received;
 use super::temporal_gate::TemporalGate;
+use super::unreadable::StoredMessage;
 use crate::blocking::compute;
 use crate::router::{Arrival, EventRouter};
 use crate::steps::{BY_HEADER, Subject, VIA_HEADER};
@@ -39,8 +41,9 @@ pub(super) struct Handler {
     pub(super) reads_plain_json: bool,
     /// Number of the attempt after which an event is not tried again.
     pub(super) last_attempt: u64,
-    /// Interval between two signs that a message is being handled.
+    /// Interval between two signs that a message is being handled, or waits for its turn.
     pub(super) progress: Duration,
+    pub(super) turns: Semaphore,
     /// Canceled when messages that wait for Temporal go back to the stream.
     pub(super) stop: CancellationToken,
     /// Canceled when every message goes back to the stream.
@@ -96,6 +99,8 @@ impl Handler {
 
     /// Handles a message, and returns the answer to the stream.
     async fn answer(&self, message: &Message<'_>) -> AckKind {
+        // The semaphore is never closed.
+        let _turn = self.turns.acquire().await;
         let event = compute(|| message.received.event(self.reads_plain_json));
         let event = match event {
             Ok(event) => Arc::new(event.into_json()),
@@ -147,6 +152,44 @@ impl Handler {
                 }
             }
         }
+    }
+
+    /// Writes a message that the client of NATS cannot read as a dead letter, which has no event.
+    pub(super) async fn bury_unreadable(
+        &self,
+        stream: &str,
+        message: &StoredMessage,
+        reason: &str,
+    ) -> Result<(), String> {
+        let letter = DeadLetter {
+            reason,
+            subject: &message.subject,
+            stream,
+            sequence: message.sequence,
+            deliveries: None,
+            stored_at: message.stored_at,
+            headers: LetterHeaders::Raw(&message.headers),
+            body: &message.body,
+        };
+        self.dead_letters.write(&letter).await?;
+        let kind = self.subject.rest(&message.subject);
+        let delivery = Delivery {
+            id: delivery_id(stream, message.sequence),
+            at: message.stored_at,
+            via: DeliveryVia::Nats,
+            by: delivery_text(stream),
+            event: EventKey {
+                kind: delivery_text(kind.unwrap_or(&message.subject)),
+                ..EventKey::default()
+            },
+            bytes: message.body.len() as u64,
+            attempt: 1,
+            state: DeliveryState::Dead,
+            reason: Some(delivery_text(reason)),
+            ..Delivery::default()
+        };
+        self.router.record(delivery, &Arc::new(Value::Null));
+        Ok(())
     }
 
     /// Writes a dead letter, and only then ends the message.
@@ -237,9 +280,9 @@ impl<'m> Message<'m> {
             subject: self.subject,
             stream: self.received.stream,
             sequence: self.received.sequence,
-            deliveries: self.delivered,
+            deliveries: Some(self.delivered),
             stored_at: self.received.stored_at,
-            headers: self.received.headers,
+            headers: LetterHeaders::Read(self.received.headers),
             body: self.received.body,
         }
     }

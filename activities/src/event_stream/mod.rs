@@ -4,7 +4,7 @@
 //! Always holds: a message is acknowledged after its runs were started, or after no trigger took
 //! its event. An event that is not tried again was written as a dead letter before. While Temporal
 //! is not available, messages are held and no more are pulled. A message never waits for another
-//! one, beyond [`SLOTS`] messages that are handled at a time.
+//! one, beyond [`HANDLED`] messages that are handled at a time.
 
 mod consumer;
 mod dead_letters;
@@ -12,8 +12,10 @@ mod handling;
 mod reading;
 mod status;
 mod temporal_gate;
+mod unreadable;
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,9 +41,13 @@ use dead_letters::{DeadLetters, KnownDeadLetters, LetterReader};
 use handling::Handler;
 use status::SharedStatus;
 use temporal_gate::TemporalGate;
+use unreadable::Searched;
 
 /// Maximum number of messages that a process handles at a time.
-pub const SLOTS: u32 = 32;
+const HANDLED: u32 = 32;
+/// Maximum number of messages that a process holds: some wait, so that a message follows at once
+/// when another one ends.
+const HELD: u32 = 40;
 /// Time for which the server keeps a request for messages. The next request follows at once.
 const PULL: Duration = Duration::from_secs(5);
 /// Interval between two readings of the consumer's state, for metrics.
@@ -86,12 +92,18 @@ pub struct EventStream {
     router: Arc<EventRouter>,
     temporal: Arc<TemporalGate>,
     slots: Arc<Semaphore>,
-    status: SharedStatus,
+    status: Arc<SharedStatus>,
     /// The last client, for the last acknowledgements.
     client: Mutex<Option<async_nats::Client>>,
     /// The stream of dead letters, once there is a connection.
     dead_letters: Mutex<Option<DeadLetters>>,
     known_dead_letters: tokio::sync::Mutex<KnownDeadLetters>,
+    /// The search for messages that the client cannot read.
+    searched: tokio::sync::Mutex<Searched>,
+    /// A connection was lost since the last search.
+    lost_connection: AtomicBool,
+    /// The last search made dead letters.
+    has_set_aside: AtomicBool,
     /// Canceled when no more messages are pulled. Messages that wait for Temporal go back.
     stop: CancellationToken,
     /// Canceled when every message that is left goes back.
@@ -123,11 +135,14 @@ impl EventStream {
             project,
             settings,
             router,
-            slots: Arc::new(Semaphore::new(SLOTS as usize)),
-            status: SharedStatus::default(),
+            slots: Arc::new(Semaphore::new(HELD as usize)),
+            status: Arc::default(),
             client: Mutex::default(),
             dead_letters: Mutex::default(),
             known_dead_letters: tokio::sync::Mutex::default(),
+            searched: tokio::sync::Mutex::default(),
+            lost_connection: AtomicBool::new(false),
+            has_set_aside: AtomicBool::new(false),
             stop,
             hand_back: CancellationToken::new(),
         }
@@ -169,7 +184,7 @@ impl EventStream {
             consumer = Consumer::open(&context, &self.project, &self.settings) => consumer?,
             () = self.stop.cancelled() => return Ok(()),
         };
-        let dead_letters = DeadLetters::new(context, &self.project);
+        let dead_letters = DeadLetters::new(context, &self.project, Arc::clone(&self.status));
         if let Err(reason) = dead_letters.ensure().await {
             // The stream may exist under another name: a write shows it.
             tracing::warn!(
@@ -194,13 +209,68 @@ impl EventStream {
             reads_plain_json: self.settings.reads_plain_json,
             last_attempt: consumer.last_attempt(),
             progress: consumer.progress_interval(),
+            turns: Semaphore::new(HANDLED as usize),
             stop: self.stop.clone(),
             hand_back: self.hand_back.clone(),
         });
-        tokio::select! {
+        if self.lost_connection.swap(false, Ordering::Relaxed) {
+            tokio::select! {
+                () = self.set_unreadable_aside(&consumer, &handler) => {}
+                () = self.stop.cancelled() => return Ok(()),
+            }
+        }
+        let taken = tokio::select! {
             taken = self.take_messages(&consumer, &handler, &mut is_lost, &mut credentials) => taken,
             never = self.watch_dead_letters(&dead_letters) => match never {},
+        };
+        if *is_lost.borrow() {
+            self.lost_connection.store(true, Ordering::Relaxed);
         }
+        taken
+    }
+
+    /// Sets the messages aside that the client cannot read. The next connection that follows a lost
+    /// one tries again what failed.
+    async fn set_unreadable_aside(&self, consumer: &Consumer, handler: &Handler) {
+        if let Err(reason) = self.try_to_set_aside(consumer, handler).await {
+            self.lost_connection.store(true, Ordering::Relaxed);
+            tracing::warn!(
+                reason,
+                stream = consumer.stream(),
+                "cannot set aside the messages that cannot be read; trying again after the next \
+                 lost connection"
+            );
+        }
+    }
+
+    /// Makes dead letters of the messages that the client cannot read, whose deliveries close the
+    /// connection.
+    async fn try_to_set_aside(&self, consumer: &Consumer, handler: &Handler) -> Result<(), String> {
+        let stream = consumer.stream();
+        let mut known = self.known_dead_letters.lock().await;
+        let mut searched = self.searched.lock().await;
+        let mut places = searched.ask(consumer).await?;
+        while let Some((message, reason)) = unreadable::first(consumer, places.clone()).await? {
+            // Another process may have written it.
+            known
+                .refresh(&self.letter_reader(&handler.dead_letters))
+                .await?;
+            let delivery = delivery_id(stream, message.sequence);
+            if !known.has(&delivery, message.stored_at) {
+                handler.bury_unreadable(stream, &message, &reason).await?;
+            }
+            consumer.terminate(message.sequence).await?;
+            self.has_set_aside.store(true, Ordering::Relaxed);
+            places.start = message.sequence + 1;
+            searched.until(places.start);
+        }
+        searched.until(places.end);
+        Ok(())
+    }
+
+    /// Returns `true` if messages that closed the connection were set aside since the last call.
+    pub fn has_set_aside(&self) -> bool {
+        self.has_set_aside.swap(false, Ordering::Relaxed)
     }
 
     /// Pulls messages and hands them to `handler`, until `stop`, until the credentials change or
@@ -265,7 +335,7 @@ impl EventStream {
     /// Waits until the messages that are being handled have ended, at most for `grace`. Those that
     /// are left go back to the stream, for another process.
     pub async fn drain(&self, grace: Duration) {
-        let all = || self.slots.acquire_many(SLOTS);
+        let all = || self.slots.acquire_many(HELD);
         if tokio::time::timeout(grace, all()).await.is_err() {
             self.hand_back.cancel();
             if tokio::time::timeout(LAST_MOMENT, all()).await.is_err() {

@@ -16,6 +16,10 @@ pub struct StreamStatus {
     /// connect has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Reason for which the last dead letter could not be written. `None` if it was written, or if
+    /// there was none since the process started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter_error: Option<String>,
 }
 
 /// Reason for which no events arrive from the stream.
@@ -39,11 +43,15 @@ impl SharedStatus {
     }
 
     pub(super) fn connected(&self, stream: &str) {
-        *self.lock() = StreamStatus {
-            connected: true,
-            stream: Some(stream.to_owned()),
-            last_error: None,
-        };
+        let mut now = self.lock();
+        now.connected = true;
+        now.stream = Some(stream.to_owned());
+        now.last_error = None;
+    }
+
+    /// Notes whether a dead letter was written.
+    pub(super) fn dead_letter(&self, written: &Result<(), String>) {
+        self.lock().dead_letter_error = written.as_ref().err().cloned();
     }
 
     /// Notes an error. Returns `false` if the last error since the connection was the same.
@@ -80,5 +88,16 @@ mod tests {
         assert_eq!(status.now().last_error, None);
         assert!(status.failed(&away));
         assert_eq!(status.now().stream.as_deref(), Some("EVENTS"));
+    }
+
+    #[test]
+    fn an_error_of_dead_letters_lasts_until_one_is_written() {
+        let status = SharedStatus::default();
+        status.dead_letter(&Err("not permitted".to_owned()));
+        status.connected("EVENTS");
+        let error = status.now().dead_letter_error;
+        assert_eq!(error.as_deref(), Some("not permitted"));
+        status.dead_letter(&Ok(()));
+        assert_eq!(status.now().dead_letter_error, None);
     }
 }

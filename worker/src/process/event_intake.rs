@@ -52,7 +52,8 @@ impl EventIntake {
                 // Stopped, or about to connect with other credentials.
                 continue;
             };
-            if since.elapsed() >= STABLE {
+            // The messages that closed the connection do not come again.
+            if since.elapsed() >= STABLE || self.stream.has_set_aside() {
                 backoff.reset();
             }
             self.log(&trouble);

@@ -31,7 +31,9 @@ pub enum LogFormat {
 /// Directives that quiet noisy targets, unless the filter names the target. During an
 /// outage the SDK logs each retried call of each poller, while the process itself logs
 /// the outage once. Nor does the span of each activity help anyone.
-const QUIET: [&str; 7] = [
+const QUIET: [&str; 8] = [
+    // It logs whole messages.
+    "async_nats=info",
     "temporalio_client=error",
     "temporalio_sdk=warn",
     "temporalio_sdk_core::pollers=error",
@@ -263,13 +265,13 @@ mod tests {
     fn noisy_targets_are_quiet_unless_asked_for() {
         assert_eq!(
             directives("info"),
-            "temporalio_client=error,temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
+            "async_nats=info,temporalio_client=error,temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
              temporalio_sdk_core::worker=error,\
              temporalio_sdk_core::worker::workflow=warn,h2=warn,hyper=warn,info"
         );
         assert_eq!(
             directives("debug,temporalio_client=debug,h2=debug"),
-            "temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
+            "async_nats=info,temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
              temporalio_sdk_core::worker=error,\
              temporalio_sdk_core::worker::workflow=warn,hyper=warn,\
              debug,temporalio_client=debug,h2=debug"

@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    DELIVERIES, DeadLetters, MESSAGE_ID, OMITTED, REASON, SEQUENCE, STREAM, SUBJECT, TIME,
+    DELIVERIES, DeadLetters, MESSAGE_ID, OMITTED, RAW_HEADERS, REASON, SEQUENCE, STREAM, SUBJECT,
+    TIME,
 };
 use crate::event_stream::handling::delivery_id;
 use crate::event_stream::reading::Received;
@@ -22,12 +23,20 @@ use crate::steps::Subject;
 /// The dead letters that a process knows.
 #[derive(Debug, Default)]
 pub(in crate::event_stream) struct KnownDeadLetters {
-    /// The delivery of each message, by the number of the message.
-    deliveries: BTreeMap<u64, String>,
+    /// The letters, by their numbers in their stream.
+    letters: BTreeMap<u64, KnownLetter>,
     /// Number of the first message that has not been read.
     next: u64,
     /// Number of messages in the stream.
     messages: u64,
+}
+
+#[derive(Debug)]
+struct KnownLetter {
+    /// Id of the delivery of the message that the letter is about.
+    delivery: String,
+    /// Time at which that message was stored.
+    stored_at: Timestamp,
 }
 
 /// Reader of the events of dead letters.
@@ -80,21 +89,30 @@ impl KnownDeadLetters {
             };
             self.next = message.sequence + 1;
             let (delivery, event) = reader.read(&message);
-            self.deliveries
-                .insert(message.sequence, delivery.id.clone());
+            let letter = KnownLetter {
+                delivery: delivery.id.clone(),
+                stored_at: stored_at(&message),
+            };
+            self.letters.insert(message.sequence, letter);
             reader.router.deliveries().recall_dead(delivery, &event);
         }
         let come = (state.last_sequence + 1).saturating_sub(first_unread);
         let is_missing = state.messages < self.messages + come;
         self.messages = state.messages;
         self.next = state.last_sequence + 1;
-        while self.deliveries.len() > DELIVERIES_KEPT {
-            self.deliveries.pop_first();
+        while self.letters.len() > DELIVERIES_KEPT {
+            self.letters.pop_first();
         }
         if is_missing {
             self.forget_removed(&stream, reader).await?;
         }
         Ok(())
+    }
+
+    /// Returns `true` if there is a letter about the message of a delivery.
+    pub(in crate::event_stream) fn has(&self, delivery: &str, stored_at: Timestamp) -> bool {
+        let mut letters = self.letters.values();
+        letters.any(|letter| letter.delivery == delivery && letter.stored_at == stored_at)
     }
 
     /// Removes the dead letter of a delivery from the stream, if there is one.
@@ -105,13 +123,14 @@ impl KnownDeadLetters {
     ) -> Result<(), String> {
         // This process may have written the letter a moment ago.
         let refreshed = self.refresh(reader).await;
-        let known = self.deliveries.iter().find(|(_, id)| *id == delivery);
+        let mut known = self.letters.iter();
+        let known = known.find(|(_, letter)| letter.delivery == delivery);
         if let Some(sequence) = known.map(|(sequence, _)| *sequence)
             && let Some(stream) = reader.letters.open().await?
         {
             let removed = stream.delete_message(sequence).await;
             removed.map_err(|error| error.to_string())?;
-            self.deliveries.remove(&sequence);
+            self.letters.remove(&sequence);
             self.messages = self.messages.saturating_sub(1);
         } else {
             refreshed?;
@@ -126,13 +145,13 @@ impl KnownDeadLetters {
         stream: &Stream,
         reader: &LetterReader<'_>,
     ) -> Result<(), String> {
-        let sequences: Vec<u64> = self.deliveries.keys().copied().collect();
+        let sequences: Vec<u64> = self.letters.keys().copied().collect();
         for sequence in sequences {
             match stream.get_raw_message(sequence).await {
                 Ok(_message) => {}
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
-                    if let Some(delivery) = self.deliveries.remove(&sequence) {
-                        reader.router.deliveries().forget_dead(&delivery);
+                    if let Some(letter) = self.letters.remove(&sequence) {
+                        reader.router.deliveries().forget_dead(&letter.delivery);
                     }
                 }
                 Err(error) => return Err(error.to_string()),
@@ -142,8 +161,8 @@ impl KnownDeadLetters {
     }
 
     fn forget_all(&mut self, reader: &LetterReader<'_>) {
-        for delivery in std::mem::take(&mut self.deliveries).into_values() {
-            reader.router.deliveries().forget_dead(&delivery);
+        for letter in std::mem::take(&mut self.letters).into_values() {
+            reader.router.deliveries().forget_dead(&letter.delivery);
         }
         (self.next, self.messages) = (0, 0);
     }
@@ -170,10 +189,9 @@ impl LetterReader<'_> {
             body: message.payload.as_ref(),
         };
         // A part of an event is another event.
-        let event = match header(OMITTED) {
-            None => received.event(self.reads_plain_json).ok(),
-            Some(_parts) => None,
-        };
+        let is_whole = header(OMITTED).is_none() && header(RAW_HEADERS).is_none();
+        let event = is_whole.then(|| received.event(self.reads_plain_json).ok());
+        let event = event.flatten();
         let event = event.map_or(Value::Null, almanac_events::CloudEvent::into_json);
         let mut key = EventKey::of(&event);
         if event.is_null() {

@@ -2,6 +2,7 @@
 
 mod known;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::names::Project;
@@ -11,10 +12,14 @@ use async_nats::jetstream::context::{GetStreamByNameErrorKind, PublishErrorKind}
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 pub(super) use known::{KnownDeadLetters, LetterReader};
 
+use super::status::SharedStatus;
+use crate::metrics;
 use crate::steps::one_line;
 
 /// Maximum age of a dead letter.
@@ -41,6 +46,8 @@ const DELIVERIES: &str = "Almanac-Dead-Deliveries";
 const TIME: &str = "Almanac-Dead-Time";
 const MESSAGE_ID: &str = "Almanac-Dead-Msg-Id";
 const OMITTED: &str = "Almanac-Dead-Omitted";
+/// Header with all headers of a message that the client of NATS cannot read, in Base64.
+const RAW_HEADERS: &str = "Almanac-Dead-Headers";
 
 /// The stream of dead letters of a project.
 #[derive(Clone)]
@@ -48,6 +55,7 @@ pub(super) struct DeadLetters {
     context: Context,
     stream: String,
     subject: String,
+    status: Arc<SharedStatus>,
 }
 
 /// An event that is not tried again.
@@ -61,13 +69,21 @@ pub(super) struct DeadLetter<'m> {
     pub(super) stream: &'m str,
     /// Number of the message in the stream.
     pub(super) sequence: u64,
-    /// Number of deliveries of the message.
-    pub(super) deliveries: u64,
+    /// Number of deliveries of the message, if it is known.
+    pub(super) deliveries: Option<u64>,
     /// Time at which the message was stored, which tells it from one of another stream of the
     /// same name.
     pub(super) stored_at: Timestamp,
-    pub(super) headers: Option<&'m HeaderMap>,
+    pub(super) headers: LetterHeaders<'m>,
     pub(super) body: &'m [u8],
+}
+
+/// The headers of a message that becomes a dead letter.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LetterHeaders<'m> {
+    Read(Option<&'m HeaderMap>),
+    /// Those of a message that the client of NATS cannot read.
+    Raw(&'m [u8]),
 }
 
 /// Subject of the dead letters of a project.
@@ -76,8 +92,11 @@ pub(super) fn subject(project: &Project) -> String {
 }
 
 impl DeadLetters {
-    pub(super) fn new(context: Context, project: &Project) -> Self {
+    /// Describes the dead letters of a project. `status` gets the result of each attempt to write
+    /// one.
+    pub(super) fn new(context: Context, project: &Project, status: Arc<SharedStatus>) -> Self {
         Self {
+            status,
             context,
             stream: format!("almanac-{project}"),
             subject: subject(project),
@@ -117,6 +136,13 @@ impl DeadLetters {
 
     /// Writes a dead letter, and waits until a stream has stored it.
     pub(super) async fn write(&self, letter: &DeadLetter<'_>) -> Result<(), String> {
+        let written = self.try_write(letter).await;
+        metrics::dead_letter(written.is_ok());
+        self.status.dead_letter(&written);
+        written
+    }
+
+    async fn try_write(&self, letter: &DeadLetter<'_>) -> Result<(), String> {
         let limit = self.context.client().max_payload();
         match self.publish(letter.message(limit, Fill::Whole)).await {
             Err(PublishErrorKind::StreamNotFound) => {
@@ -179,7 +205,9 @@ impl DeadLetter<'_> {
         set(SUBJECT, self.subject);
         set(STREAM, self.stream);
         set(SEQUENCE, &self.sequence.to_string());
-        set(DELIVERIES, &self.deliveries.to_string());
+        if let Some(deliveries) = self.deliveries {
+            set(DELIVERIES, &deliveries.to_string());
+        }
         set(TIME, &Timestamp::now().to_string());
         let kept = self.kept_headers();
         let bytes: usize = kept
@@ -225,7 +253,13 @@ impl DeadLetter<'_> {
     /// The headers of the message, without those that the server would obey. The identity of the
     /// message keeps another name.
     fn kept_headers(&self) -> Vec<(String, String)> {
-        let all = self.headers.into_iter().flat_map(HeaderMap::iter);
+        let headers = match self.headers {
+            LetterHeaders::Read(headers) => headers,
+            LetterHeaders::Raw(bytes) => {
+                return vec![(RAW_HEADERS.to_owned(), STANDARD.encode(bytes))];
+            }
+        };
+        let all = headers.into_iter().flat_map(HeaderMap::iter);
         let mut kept = Vec::new();
         for (name, values) in all {
             let name: &str = name.as_ref();
@@ -256,9 +290,9 @@ mod tests {
             subject: "events.paid",
             stream: "EVENTS",
             sequence: 7,
-            deliveries: 20,
+            deliveries: Some(20),
             stored_at: Timestamp::UNIX_EPOCH,
-            headers: Some(headers),
+            headers: LetterHeaders::Read(Some(headers)),
             body,
         }
     }

@@ -10,6 +10,7 @@
 mod failures;
 mod refusals;
 mod seen;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -39,18 +40,15 @@ use utoipa::openapi::{RefOr, Response as Described};
 use self::failures::FailureLimit;
 use self::refusals::RefusalLog;
 use self::seen::SeenIds;
+use self::turns::{Turn, Turns};
 use super::connection_limiter::network;
-use super::limits::{self, BodyLimit, ConcurrencyLimit, ConcurrencyPermit};
+use super::limits::{self, BodyLimit};
 use super::openapi::problems;
 use super::problem::Problem;
 use super::server::Peer;
 use super::{Service, events};
 use crate::backend::Backend;
 
-/// Maximum number of requests that are handled at a time. The body of each is in memory.
-const REQUESTS: usize = 64;
-/// The same maximum of one client, or of one proxy.
-const REQUESTS_EACH: usize = 48;
 /// Interval at which the secrets of new webhooks are looked for.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum number of secrets that have been warned about. Beyond it, all are warned about again.
@@ -67,7 +65,7 @@ const CHALLENGE: HeaderValue = HeaderValue::from_static(r#"Webhook-Signature rea
 #[derive(Debug)]
 pub(super) struct Webhooks {
     secrets: WebhookSecrets,
-    turns: ConcurrencyLimit,
+    turns: Turns,
     failures: FailureLimit,
     refusals: RefusalLog,
     seen: SeenIds,
@@ -119,7 +117,7 @@ impl Webhooks {
     pub(super) fn new(secrets: WebhookSecrets) -> Self {
         Self {
             secrets,
-            turns: ConcurrencyLimit::new("a webhook", REQUESTS, REQUESTS_EACH),
+            turns: Turns::default(),
             failures: FailureLimit::default(),
             refusals: RefusalLog::default(),
             seen: SeenIds::default(),
@@ -206,13 +204,18 @@ pub(super) async fn receive<B: Backend>(
     request: Request,
 ) -> Response {
     let peer = network(peer);
-    let (event_type, _turn) = match admit(&service, peer, &request) {
+    let (event_type, turn) = match admit(&service, peer, &request) {
         Ok(admitted) => admitted,
         Err(problem) => return limits::refuse(request, problem),
     };
-    let request = match limits::whole(request, BodyLimit::EVENTS).await {
-        Ok(request) => request,
-        Err(answer) => return answer,
+    let whole = turn.read(limits::whole(request, BodyLimit::EVENTS)).await;
+    let request = match whole {
+        Some(Ok(request)) => request,
+        Some(Err(answer)) => return answer,
+        None => {
+            let detail = "the body is slow, and other requests are waiting";
+            return Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response();
+        }
     };
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BodyLimit::EVENTS.bytes()).await else {
@@ -237,7 +240,7 @@ fn admit<B: Backend>(
     service: &Service<B>,
     peer: IpAddr,
     request: &Request,
-) -> Result<(Arc<EventType>, ConcurrencyPermit), Problem> {
+) -> Result<(Arc<EventType>, Turn), Problem> {
     let path = request.uri().path();
     // A slug needs no percent-encoding, so one that has it is unknown.
     let slug = path.strip_prefix(PATH).unwrap_or_default();
@@ -254,7 +257,10 @@ fn admit<B: Backend>(
         let detail = "too many requests of this address had no good signature";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail));
     }
-    let turn = service.webhooks.turns.take_for(peer.to_string())?;
+    let turn = service.webhooks.turns.take(peer).ok_or_else(|| {
+        let detail = "too many requests to webhooks are being handled";
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+    })?;
     let coding = request.headers().get(header::CONTENT_ENCODING);
     if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         let detail = "the body must have no content coding";
