@@ -500,6 +500,11 @@ async fn messages_that_the_client_cannot_read_become_dead_letters(
                 "a line of the headers has no colon",
             ),
             (
+                b"events.order.paid",
+                b"NATS/1.0\r\nX-Trace: a\rb\r\n\r\n",
+                "the value of the header `X-Trace` has a carriage return",
+            ),
+            (
                 b"events.\xff",
                 b"NATS/1.0\r\n\r\n",
                 "the subject is not UTF-8",
@@ -513,8 +518,10 @@ async fn messages_that_the_client_cannot_read_become_dead_letters(
             let body = event(&number.to_string()).to_string();
             let sequence = nats.publish_raw(subject, headers, &body).await?;
             sent.push((sequence, headers, body, reason));
+            // The subject means nothing, and the last one looks like a bad one in answers.
             let good = event(&format!("good-{number}")).to_string();
-            nats.publish("events.order.paid", &[], &good).await?;
+            let subject = ["events.order.paid", "events.\u{fffd}"][number % 2];
+            nats.publish(subject, &[], &good).await?;
         }
         anyhow::Ok(sent)
     };
@@ -522,7 +529,7 @@ async fn messages_that_the_client_cannot_read_become_dead_letters(
     all_ended(&project, &nats).await?;
     // The same again while no worker runs, and for two at once.
     worker.kill()?;
-    sent.extend(publish(5).await?);
+    sent.extend(publish(6).await?);
     worker.restart().await?;
     let other = started(&project, &nats).await?;
     all_ended(&project, &nats).await?;
@@ -552,7 +559,7 @@ async fn messages_that_the_client_cannot_read_become_dead_letters(
         let (status, body) = worker.post(&path, &[], "").await?;
         assert_eq!(status, 422, "{body}");
     }
-    has_runs(&project, "takes", 10).await
+    has_runs(&project, "takes", 12).await
 }
 
 async fn an_event_is_a_dead_letter_before_it_ends(on: Scheduler) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use async_nats::jetstream::stream::{self, ConsumerErrorKind};
 use async_nats::jetstream::{Context, ErrorCode};
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::unreadable::StoredMessage;
 use super::{StreamError, StreamSettings};
@@ -48,8 +48,8 @@ pub(crate) struct Backlog {
     pub(crate) redelivered: u64,
 }
 
-/// Time within which NATS answers that a message is at its end.
-const TERM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time within which NATS answers a request about one message.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A consumer that works.
 pub(super) struct Consumer {
@@ -148,12 +148,28 @@ impl Consumer {
 
     /// Returns the message at a place of the stream, as it is stored; `None` if it was removed.
     pub(super) async fn stored(&self, place: u64) -> Result<Option<StoredMessage>, String> {
+        let Some(mut message) = self.get_stored(json!({ "seq": place })).await? else {
+            return Ok(None);
+        };
+        if message.subject.contains(char::REPLACEMENT_CHARACTER) {
+            // The answer has this character for bytes that are not UTF-8, too. The server finds the
+            // message by its subject only if the subject has the character itself.
+            let query = json!({ "seq": place, "next_by_subj": message.subject });
+            let found = self.get_stored(query).await?;
+            message.has_bad_subject = found.is_none_or(|found| found.sequence != place);
+        }
+        Ok(Some(message))
+    }
+
+    async fn get_stored(&self, query: Value) -> Result<Option<StoredMessage>, String> {
         #[derive(Deserialize)]
         struct Answer {
             message: StoredMessage,
         }
         let api = format!("STREAM.MSG.GET.{}", self.stream());
-        let answer = self.context.request(api, &json!({ "seq": place })).await;
+        let asked = self.context.request(api, &query);
+        let answer = tokio::time::timeout(TIMEOUT, asked).await;
+        let answer = answer.map_err(|_| "NATS does not answer in time".to_owned())?;
         match answer.map_err(|error| error.to_string())? {
             Response::Ok(Answer { message }) => Ok(Some(message)),
             Response::Err { error } if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => {
@@ -172,7 +188,7 @@ impl Consumer {
         let subject = format!("$JS.ACK.{}.{}.1.{place}.0.0.0", self.stream(), self.name());
         let request = Request::new()
             .payload("+TERM".into())
-            .timeout(Some(TERM_TIMEOUT));
+            .timeout(Some(TIMEOUT));
         let answer = self.context.client().send_request(subject, request).await;
         answer.map(drop).map_err(|error| error.to_string())
     }

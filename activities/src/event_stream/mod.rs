@@ -4,7 +4,7 @@
 //! Always holds: a message is acknowledged after its runs were started, or after no trigger took
 //! its event. An event that is not tried again was written as a dead letter before. While Temporal
 //! is not available, messages are held and no more are pulled. A message never waits for another
-//! one, beyond [`HANDLED`] messages that are handled at a time.
+//! one, beyond 32 messages that are handled at a time.
 
 mod consumer;
 mod dead_letters;
@@ -41,7 +41,7 @@ use dead_letters::{DeadLetters, KnownDeadLetters, LetterReader};
 use handling::Handler;
 use status::SharedStatus;
 use temporal_gate::TemporalGate;
-use unreadable::Searched;
+use unreadable::{Search, Searched, StoredMessage};
 
 /// Maximum number of messages that a process handles at a time.
 const HANDLED: u32 = 32;
@@ -50,6 +50,12 @@ const HANDLED: u32 = 32;
 const HELD: u32 = 40;
 /// Time for which the server keeps a request for messages. The next request follows at once.
 const PULL: Duration = Duration::from_secs(5);
+/// Maximum number of parts of a search after one lost connection, of a hundred messages each.
+const SEARCHED: usize = 1000;
+/// Maximum time of a search before messages are pulled. It continues beside that.
+const SEARCH_FIRST: Duration = Duration::from_secs(5);
+/// Time after which a search that failed is tried again.
+const SEARCH_AGAIN: Duration = Duration::from_secs(30);
 /// Interval between two readings of the consumer's state, for metrics.
 const UPKEEP: Duration = Duration::from_secs(10);
 /// Time to hand messages back at the end.
@@ -100,7 +106,7 @@ pub struct EventStream {
     known_dead_letters: tokio::sync::Mutex<KnownDeadLetters>,
     /// The search for messages that the client cannot read.
     searched: tokio::sync::Mutex<Searched>,
-    /// A connection was lost since the last search.
+    /// A connection ended with an error since the last search.
     lost_connection: AtomicBool,
     /// The last search made dead letters.
     has_set_aside: AtomicBool,
@@ -213,59 +219,99 @@ impl EventStream {
             stop: self.stop.clone(),
             hand_back: self.hand_back.clone(),
         });
-        if self.lost_connection.swap(false, Ordering::Relaxed) {
-            tokio::select! {
-                () = self.set_unreadable_aside(&consumer, &handler) => {}
-                () = self.stop.cancelled() => return Ok(()),
-            }
+        // First, because the messages would come again and end this connection too.
+        let mut logged = None;
+        tokio::select! {
+            () = self.search_unreadable(&consumer, &handler, &mut logged) => {}
+            () = tokio::time::sleep(SEARCH_FIRST) => {}
+            () = self.stop.cancelled() => return Ok(()),
         }
         let taken = tokio::select! {
             taken = self.take_messages(&consumer, &handler, &mut is_lost, &mut credentials) => taken,
             never = self.watch_dead_letters(&dead_letters) => match never {},
+            never = self.watch_unreadable(&consumer, &handler, logged) => match never {},
         };
-        if *is_lost.borrow() {
+        // Whatever it was: the client may tell of a lost connection later, and of a panic never.
+        if taken.is_err() {
             self.lost_connection.store(true, Ordering::Relaxed);
         }
         taken
     }
 
-    /// Sets the messages aside that the client cannot read. The next connection that follows a lost
-    /// one tries again what failed.
-    async fn set_unreadable_aside(&self, consumer: &Consumer, handler: &Handler) {
-        if let Err(reason) = self.try_to_set_aside(consumer, handler).await {
-            self.lost_connection.store(true, Ordering::Relaxed);
-            tracing::warn!(
-                reason,
-                stream = consumer.stream(),
-                "cannot set aside the messages that cannot be read; trying again after the next \
-                 lost connection"
-            );
+    /// Continues a search that has not ended, again and again. Does not end.
+    async fn watch_unreadable(
+        &self,
+        consumer: &Consumer,
+        handler: &Handler,
+        mut logged: Option<String>,
+    ) -> Infallible {
+        loop {
+            self.search_unreadable(consumer, handler, &mut logged).await;
+            tokio::time::sleep(SEARCH_AGAIN).await;
         }
     }
 
-    /// Makes dead letters of the messages that the client cannot read, whose deliveries close the
-    /// connection.
-    async fn try_to_set_aside(&self, consumer: &Consumer, handler: &Handler) -> Result<(), String> {
-        let stream = consumer.stream();
-        let mut known = self.known_dead_letters.lock().await;
-        let mut searched = self.searched.lock().await;
-        let mut places = searched.ask(consumer).await?;
-        while let Some((message, reason)) = unreadable::first(consumer, places.clone()).await? {
-            // Another process may have written it.
-            known
-                .refresh(&self.letter_reader(&handler.dead_letters))
-                .await?;
-            let delivery = delivery_id(stream, message.sequence);
-            if !known.has(&delivery, message.stored_at) {
-                handler.bury_unreadable(stream, &message, &reason).await?;
-            }
-            consumer.terminate(message.sequence).await?;
-            self.has_set_aside.store(true, Ordering::Relaxed);
-            places.start = message.sequence + 1;
-            searched.until(places.start);
+    /// Makes dead letters of the messages that the client cannot read, if a connection was lost
+    /// since the last search. A failure with the reason `logged` is not logged again.
+    async fn search_unreadable(
+        &self,
+        consumer: &Consumer,
+        handler: &Handler,
+        logged: &mut Option<String>,
+    ) {
+        if !self.lost_connection.load(Ordering::Relaxed) {
+            return;
         }
-        searched.until(places.end);
+        match self.set_unreadable_aside(consumer, handler).await {
+            Ok(()) => self.lost_connection.store(false, Ordering::Relaxed),
+            Err(reason) if logged.as_ref() == Some(&reason) => {}
+            Err(reason) => {
+                tracing::warn!(
+                    reason,
+                    stream = consumer.stream(),
+                    "cannot set aside the messages that cannot be read; trying again"
+                );
+                *logged = Some(reason);
+            }
+        }
+    }
+
+    async fn set_unreadable_aside(
+        &self,
+        consumer: &Consumer,
+        handler: &Handler,
+    ) -> Result<(), String> {
+        let stream = consumer.stream();
+        let mut searched = self.searched.lock().await;
+        let mut search = Search::begin(consumer, &mut searched).await?;
+        for _ in 0..SEARCHED {
+            let Some(found) = search.next().await? else {
+                break;
+            };
+            for (message, reason) in found {
+                if !self.is_known(handler, stream, &message).await? {
+                    handler.bury_unreadable(stream, &message, &reason).await?;
+                }
+                consumer.terminate(message.sequence).await?;
+                self.has_set_aside.store(true, Ordering::Relaxed);
+            }
+        }
         Ok(())
+    }
+
+    /// Returns `true` if there is a dead letter about a message, which another process may have
+    /// written.
+    async fn is_known(
+        &self,
+        handler: &Handler,
+        stream: &str,
+        message: &StoredMessage,
+    ) -> Result<bool, String> {
+        let letters = self.letter_reader(&handler.dead_letters);
+        let mut known = self.known_dead_letters.lock().await;
+        known.refresh(&letters).await?;
+        let delivery = delivery_id(stream, message.sequence);
+        Ok(known.has(&delivery, message.stored_at))
     }
 
     /// Returns `true` if messages that closed the connection were set aside since the last call.

@@ -1,8 +1,14 @@
 //! The state of the connection to a stream of events, for people.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::time::Instant;
+
+/// Time for which a dead letter that could not be written is reported. Whoever gets the message
+/// tries again more often, and it may be another process.
+const DEAD_LETTER_FAILED: Duration = Duration::from_mins(10);
 
 /// State of the connection to the stream of events.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
@@ -16,8 +22,8 @@ pub struct StreamStatus {
     /// connect has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
-    /// Reason for which the last dead letter could not be written. `None` if it was written, or if
-    /// there was none since the process started.
+    /// Reason for which a dead letter could not be written within the last ten minutes. `None` once
+    /// one is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter_error: Option<String>,
 }
@@ -35,15 +41,29 @@ pub enum StreamError {
 
 /// The status, shared by the parts of a process.
 #[derive(Debug, Default)]
-pub(super) struct SharedStatus(Mutex<StreamStatus>);
+pub(super) struct SharedStatus(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    status: StreamStatus,
+    dead_letter_failed: Option<Instant>,
+}
 
 impl SharedStatus {
     pub(super) fn now(&self) -> StreamStatus {
-        self.lock().clone()
+        let inner = self.lock();
+        let is_over = inner
+            .dead_letter_failed
+            .is_none_or(|at| at.elapsed() > DEAD_LETTER_FAILED);
+        let mut status = inner.status.clone();
+        if is_over {
+            status.dead_letter_error = None;
+        }
+        status
     }
 
     pub(super) fn connected(&self, stream: &str) {
-        let mut now = self.lock();
+        let now = &mut self.lock().status;
         now.connected = true;
         now.stream = Some(stream.to_owned());
         now.last_error = None;
@@ -51,12 +71,14 @@ impl SharedStatus {
 
     /// Notes whether a dead letter was written.
     pub(super) fn dead_letter(&self, written: &Result<(), String>) {
-        self.lock().dead_letter_error = written.as_ref().err().cloned();
+        let mut inner = self.lock();
+        inner.status.dead_letter_error = written.as_ref().err().cloned();
+        inner.dead_letter_failed = written.is_err().then(Instant::now);
     }
 
     /// Notes an error. Returns `false` if the last error since the connection was the same.
     pub(super) fn failed(&self, error: &StreamError) -> bool {
-        let mut now = self.lock();
+        let now = &mut self.lock().status;
         now.connected = false;
         let reason = Some(error.to_string());
         let is_new = now.last_error != reason;
@@ -64,7 +86,7 @@ impl SharedStatus {
         is_new
     }
 
-    fn lock(&self) -> MutexGuard<'_, StreamStatus> {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -90,14 +112,19 @@ mod tests {
         assert_eq!(status.now().stream.as_deref(), Some("EVENTS"));
     }
 
-    #[test]
-    fn an_error_of_dead_letters_lasts_until_one_is_written() {
+    #[tokio::test(start_paused = true)]
+    async fn an_error_of_dead_letters_lasts_until_one_is_written_or_none_is_left() {
         let status = SharedStatus::default();
         status.dead_letter(&Err("not permitted".to_owned()));
         status.connected("EVENTS");
         let error = status.now().dead_letter_error;
         assert_eq!(error.as_deref(), Some("not permitted"));
         status.dead_letter(&Ok(()));
+        assert_eq!(status.now().dead_letter_error, None);
+        status.dead_letter(&Err("not permitted".to_owned()));
+        tokio::time::advance(DEAD_LETTER_FAILED).await;
+        assert!(status.now().dead_letter_error.is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(status.now().dead_letter_error, None);
     }
 }

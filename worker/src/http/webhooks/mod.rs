@@ -211,8 +211,13 @@ pub(super) async fn receive<B: Backend>(
     let whole = turn.read(limits::whole(request, BodyLimit::EVENTS)).await;
     let request = match whole {
         Some(Ok(request)) => request,
-        Some(Err(answer)) => return answer,
+        Some(Err(answer)) => {
+            // Larger, slower or broken off: nobody who signs does that often.
+            service.webhooks.failures.count(peer);
+            return answer;
+        }
         None => {
+            service.webhooks.failures.count(peer);
             let detail = "the body is slow, and other requests are waiting";
             return Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response();
         }

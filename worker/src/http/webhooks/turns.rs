@@ -1,8 +1,10 @@
 //! The turns of requests to webhooks: each has a body in memory.
 //!
 //! Whoever sends a body slowly, or never, would keep services out that sign. So a request whose
-//! body has not arrived within [`PATIENCE`] gives way as soon as another one needs its turn.
+//! body has not arrived within [`PATIENCE`] gives way as soon as another one needs its turn: to one
+//! of the same client, or of a client that has fewer turns.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,10 +51,9 @@ impl Turns {
     /// Takes a turn for a client. `None` if there is none, nor one that gives way.
     pub(super) fn take(&self, client: IpAddr) -> Option<Turn> {
         let mut taken = lock(&self.0);
-        if taken.count(Some(client)) >= TURNS_EACH {
-            taken.take_back(Some(client))?;
-        } else if taken.count(None) >= TURNS {
-            taken.take_back(None)?;
+        let own = taken.count(client);
+        if own >= TURNS_EACH || taken.turns.len() >= TURNS {
+            taken.take_back(client, own)?;
         }
         let number = taken.next;
         taken.next += 1;
@@ -72,26 +73,27 @@ impl Turns {
 }
 
 impl Taken {
-    /// Number of turns of a client, or of all.
-    fn count(&self, client: Option<IpAddr>) -> usize {
-        self.of(client).count()
+    fn count(&self, client: IpAddr) -> usize {
+        let turns = self.turns.values();
+        turns.filter(|turn| turn.client == client).count()
     }
 
-    /// Takes back the oldest turn, of a client or of all, whose body should have arrived.
-    fn take_back(&mut self, client: Option<IpAddr>) -> Option<()> {
-        let is_late = |turn: &TakenTurn| turn.since.elapsed() >= PATIENCE;
+    /// Takes back a turn whose body should have arrived, for a client that has `own` turns: the
+    /// oldest of the client that has most of them. It is the same client, or one that has more.
+    fn take_back(&mut self, client: IpAddr, own: usize) -> Option<()> {
         let late = self
-            .of(client)
-            .find(|(_, turn)| turn.gives_way.is_some() && is_late(turn));
-        let (number, _) = late?;
-        let turn = self.turns.remove(&number)?;
-        turn.gives_way?.cancel();
+            .turns
+            .iter()
+            .filter(|(_, turn)| turn.gives_way.is_some() && turn.since.elapsed() >= PATIENCE);
+        let late = late.map(|(number, turn)| (self.count(turn.client), *number, turn.client));
+        let of_others = own < TURNS_EACH;
+        let gives_way =
+            late.filter(|(count, _, other)| *other == client || (of_others && *count > own));
+        // Of several with the same count, the first one.
+        let (_, number, _) =
+            gives_way.min_by_key(|(count, number, _)| (Reverse(*count), *number))?;
+        self.turns.remove(&number)?.gives_way?.cancel();
         Some(())
-    }
-
-    fn of(&self, client: Option<IpAddr>) -> impl Iterator<Item = (u64, &TakenTurn)> {
-        let all = self.turns.iter().map(|(number, turn)| (*number, turn));
-        all.filter(move |(_, turn)| client.is_none_or(|client| turn.client == client))
     }
 }
 
@@ -133,28 +135,38 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_body_that_is_late_gives_way() {
+    async fn the_oldest_late_body_of_the_client_with_most_turns_gives_way() {
         let turns = Turns::default();
-        let mut first = taken(&turns, A, TURNS_EACH);
-        assert!(turns.take(A).is_none());
-        let others = taken(&turns, B, TURNS - TURNS_EACH);
+        let one = taken(&turns, B, 1);
+        let mut most = taken(&turns, A, TURNS_EACH);
+        let _others = taken(&turns, B, TURNS - TURNS_EACH - 1);
         assert!(turns.take(C).is_none());
 
         tokio::time::advance(PATIENCE).await;
         // Its body has arrived.
-        assert_eq!(first[0].read(ready(1)).await, Some(1));
-        let _new = turns.take(C).unwrap();
-        assert_eq!(first[1].read(pending::<()>()).await, None);
-        assert_eq!(first[1].read(ready(())).await, None);
-        for turn in first[2..].iter().chain(&others) {
+        assert_eq!(most[0].read(ready(1)).await, Some(1));
+        let new = turns.take(C).unwrap();
+        assert_eq!(most[1].read(pending::<()>()).await, None);
+        assert_eq!(most[1].read(ready(())).await, None);
+        for turn in most[2..].iter().chain(&one) {
             assert_eq!(turn.read(ready(())).await, Some(()));
         }
-        // All bodies have arrived, and the new one is not late.
-        assert!(turns.take(C).is_none());
-        drop(first.remove(1));
-        assert!(turns.take(C).is_none());
-        drop(first.remove(0));
+        // What gave way is no turn any more.
+        drop(most.remove(1));
+        assert_eq!(lock(&turns.0).turns.len(), TURNS);
+        drop(new);
         assert!(turns.take(C).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_with_one_turn_does_not_give_way_to_one_with_many() {
+        let turns = Turns::default();
+        let slow = taken(&turns, B, 1);
+        tokio::time::advance(PATIENCE).await;
+        let _most = taken(&turns, A, TURNS_EACH);
+        let _others = taken(&turns, C, TURNS - TURNS_EACH - 1);
+        assert!(turns.take(A).is_none() && turns.take(C).is_none());
+        assert_eq!(slow[0].read(ready(())).await, Some(()));
     }
 
     #[tokio::test(start_paused = true)]
