@@ -23,8 +23,8 @@ pub(crate) const fn state(state: DeliveryState) -> &'static str {
 }
 
 /// The meaning of a delivery's state, and what follows from it.
-pub(crate) const fn meaning(state: DeliveryState) -> &'static str {
-    match state {
+pub(crate) const fn meaning(delivery: &Delivery) -> &'static str {
+    match delivery.state {
         DeliveryState::Accepted => "The event is stored. Its triggers have not been evaluated.",
         DeliveryState::NoMatch => "No trigger took the event, so no run was started.",
         DeliveryState::Started => "Every trigger that took the event has a run for it.",
@@ -34,6 +34,9 @@ pub(crate) const fn meaning(state: DeliveryState) -> &'static str {
         }
         DeliveryState::Waiting => {
             "A run could not be started. Whoever sent the event sends it again."
+        }
+        DeliveryState::Dead if !delivery.has_event() => {
+            "What arrived is no event. It is not tried again, and there is nothing to replay."
         }
         DeliveryState::Dead => "The event is not tried again. A person can replay it.",
         DeliveryState::Unknown => "A newer release wrote this state.",

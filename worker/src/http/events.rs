@@ -276,12 +276,17 @@ pub(super) async fn replay<B: Backend>(
 /// A delivery with its event.
 ///
 /// # Errors
-/// A 404, if there is no such delivery, or if its event is no longer kept.
+/// A 404, if there is no such delivery, or if its event is no longer kept; a 422, if what arrived
+/// was no event.
 pub(super) fn kept_event(
     backend: &impl Backend,
     id: &str,
 ) -> Result<(Delivery, Arc<Value>), Problem> {
     let (delivery, event) = backend.delivery(id).ok_or_else(|| no_delivery(id))?;
+    if !delivery.has_event() {
+        let detail = format!("delivery `{id}` has no event: what arrived could not be read as one");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+    }
     let event = event.ok_or_else(|| {
         let detail = format!("the event of delivery `{id}` is no longer kept");
         Problem::new(StatusCode::NOT_FOUND, detail)

@@ -32,8 +32,8 @@ pub enum LogFormat {
 /// outage the SDK logs each retried call of each poller, while the process itself logs
 /// the outage once. Nor does the span of each activity help anyone.
 const QUIET: [&str; 8] = [
-    // It logs whole messages.
-    "async_nats=info",
+    // It logs each connection once more, and at the level debug whole messages.
+    "async_nats=warn",
     "temporalio_client=error",
     "temporalio_sdk=warn",
     "temporalio_sdk_core::pollers=error",
@@ -265,13 +265,13 @@ mod tests {
     fn noisy_targets_are_quiet_unless_asked_for() {
         assert_eq!(
             directives("info"),
-            "async_nats=info,temporalio_client=error,temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
+            "async_nats=warn,temporalio_client=error,temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
              temporalio_sdk_core::worker=error,\
              temporalio_sdk_core::worker::workflow=warn,h2=warn,hyper=warn,info"
         );
         assert_eq!(
             directives("debug,temporalio_client=debug,h2=debug"),
-            "async_nats=info,temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
+            "async_nats=warn,temporalio_sdk=warn,temporalio_sdk_core::pollers=error,\
              temporalio_sdk_core::worker=error,\
              temporalio_sdk_core::worker::workflow=warn,hyper=warn,\
              debug,temporalio_client=debug,h2=debug"

@@ -238,6 +238,11 @@ impl TriggerResult {
 }
 
 impl Delivery {
+    /// Returns `false` if what arrived could not be read as an event: each event has an id.
+    pub const fn has_event(&self) -> bool {
+        !self.event.id.is_empty()
+    }
+
     /// Returns `true` if a run could not be started because Temporal was not available.
     pub fn waits_for_temporal(&self) -> bool {
         let away =

@@ -109,6 +109,18 @@ fn a_delivery_is_shown_with_its_event_and_no_text_of_others_is_interpreted() {
     "#);
     let kept = shown(&text::show(&one, None, now()));
     assert!(kept.contains("the worker no longer keeps it"), "{kept}");
+
+    let unread = Delivery {
+        event: EventKey {
+            kind: "com.shop.paid".to_owned(),
+            ..EventKey::default()
+        },
+        ..delivery("4", DeliveryState::Dead, Vec::new())
+    };
+    let unread = shown(&text::show(&unread, None, now()));
+    for expected in ["nothing to replay", "none: what arrived is no event"] {
+        assert!(unread.contains(expected), "{unread}");
+    }
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub(super) fn show(delivery: &Delivery, event: Option<&Value>, now: Timestamp) -
         "  ".into(),
         Cell::toned(tone(delivery.state), state(delivery.state)),
     ]);
-    page.line(format!("  {}", meaning(delivery.state)));
+    page.line(format!("  {}", meaning(delivery)));
     let mut facts: Vec<(&str, Cell)> = vec![
         ("Delivery", delivery.id.clone().into()),
         (
@@ -123,6 +123,7 @@ pub(super) fn show(delivery: &Delivery, event: Option<&Value>, now: Timestamp) -
                 page.line(format!("  {line}"));
             }
         }
+        None if !delivery.has_event() => page.line("  none: what arrived is no event"),
         None => page.line("  the worker no longer keeps it"),
     }
     page

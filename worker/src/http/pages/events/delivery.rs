@@ -57,10 +57,10 @@ pub(super) async fn page<B: Backend>(
                 div {
                     p.crumb { a.link href="/events" { "Events" } " / " (delivery.id) }
                     h1 { (cut(&delivery.event.kind, ATTRIBUTE)) }
-                    p.lede { (event_words::meaning(delivery.state)) }
+                    p.lede { (event_words::meaning(&delivery)) }
                 }
                 div.acts {
-                    @if may_operate && event.is_some() {
+                    @if may_operate && event.is_some() && delivery.has_event() {
                         a.btn href={ (links::delivery(&delivery.id)) "/replay" } { (glyph(Glyph::Running)) "Replay…" }
                     }
                 }
@@ -69,7 +69,7 @@ pub(super) async fn page<B: Backend>(
                 (notice(&delivery))
                 (facts(&delivery, &times))
                 div.cols {
-                    (event_section(event.as_deref()))
+                    (event_section(&delivery, event.as_deref()))
                     (triggers(&delivery, ui))
                 }
                 @if !others.is_empty() {
@@ -89,7 +89,8 @@ pub(super) async fn page<B: Backend>(
 /// The other deliveries of the same event, newest first.
 fn others(all: Vec<Delivery>, delivery: &Delivery) -> Vec<Delivery> {
     let key = &delivery.event;
-    let is_same = |other: &EventKey| other.source == key.source && other.id == key.id;
+    let is_same =
+        |other: &EventKey| delivery.has_event() && other.source == key.source && other.id == key.id;
     all.into_iter()
         .filter(|other| other.id != delivery.id && is_same(&other.event))
         .take(OTHERS)
@@ -139,14 +140,22 @@ fn cut_bytes(text: &str) -> String {
 }
 
 /// The event as JSON.
-fn event_section(event: Option<&Value>) -> Markup {
-    let Some(event) = event else {
-        return html! {
+fn event_section(delivery: &Delivery, event: Option<&Value>) -> Markup {
+    let nothing = |why: &str| {
+        html! {
             section.sec id="event" {
                 header { h2 { "Event" } }
-                p.dim { "This worker no longer keeps the event, so it cannot be shown or replayed." }
+                p.dim { (why) }
             }
-        };
+        }
+    };
+    if !delivery.has_event() {
+        return nothing("What arrived is no event, so there is nothing to show or to replay.");
+    }
+    let Some(event) = event else {
+        return nothing(
+            "This worker no longer keeps the event, so it cannot be shown or replayed.",
+        );
     };
     let written = format!("{event:#}");
     let document = json(&written);
