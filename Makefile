@@ -31,6 +31,7 @@ help: ## Print this list
 
 tools: $(STAMP) ## Put the tools of the tests into .tools/, and install Chromium on Debian
 	tools/chromium.sh install
+	tools/promtool.sh install $(TOOLS)
 
 $(STAMP): tools/requirements.txt tools/schemathesis.txt tools/browser.txt tools/install.sh
 	PYTHON=$(PYTHON) tools/install.sh $(TOOLS)
