@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::unreadable::StoredMessage;
 use super::{StreamError, StreamSettings};
-use crate::steps::Subject;
+use crate::steps::{CONNECTION_TIMEOUT, Subject};
 
 /// Name of a stream that is created.
 const STREAM: &str = "EVENTS";
@@ -47,9 +47,6 @@ pub(crate) struct Backlog {
     /// Number of messages that were delivered more than once and not acknowledged.
     pub(crate) redelivered: u64,
 }
-
-/// Time within which NATS answers a request about one message.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A consumer that works.
 pub(super) struct Consumer {
@@ -167,9 +164,7 @@ impl Consumer {
             message: StoredMessage,
         }
         let api = format!("STREAM.MSG.GET.{}", self.stream());
-        let asked = self.context.request(api, &query);
-        let answer = tokio::time::timeout(TIMEOUT, asked).await;
-        let answer = answer.map_err(|_| "NATS does not answer in time".to_owned())?;
+        let answer = self.context.request(api, &query).await;
         match answer.map_err(|error| error.to_string())? {
             Response::Ok(Answer { message }) => Ok(Some(message)),
             Response::Err { error } if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => {
@@ -182,13 +177,13 @@ impl Consumer {
     /// Ends a message, which is not delivered again. For a message that the client of NATS cannot
     /// read: others are ended by their own acknowledgement.
     pub(super) async fn terminate(&self, place: u64) -> Result<(), String> {
-        // Subject of an acknowledgement: the numbers are those of deliveries, of the message in the
-        // stream and among the messages of the consumer, its time and the messages after it. The
-        // server reads the second one.
+        // Subject of an acknowledgement, which ends with the number of deliveries, the numbers of the
+        // message in the stream and in the consumer, its time, and the number of messages after it.
+        // The server reads the number in the stream only.
         let subject = format!("$JS.ACK.{}.{}.1.{place}.0.0.0", self.stream(), self.name());
         let request = Request::new()
             .payload("+TERM".into())
-            .timeout(Some(TIMEOUT));
+            .timeout(Some(CONNECTION_TIMEOUT));
         let answer = self.context.client().send_request(subject, request).await;
         answer.map(drop).map_err(|error| error.to_string())
     }

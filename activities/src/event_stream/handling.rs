@@ -161,32 +161,28 @@ impl Handler {
         message: &StoredMessage,
         reason: &str,
     ) -> Result<(), String> {
-        let letter = DeadLetter {
-            reason,
+        let kind = self.subject.rest(&message.subject);
+        let placed = Message {
+            received: Received {
+                kind: kind.unwrap_or(&message.subject),
+                stream,
+                sequence: message.sequence,
+                stored_at: message.stored_at,
+                headers: None,
+                body: &message.body,
+            },
             subject: &message.subject,
-            stream,
-            sequence: message.sequence,
+            delivered: 1,
+        };
+        let letter = DeadLetter {
             deliveries: None,
-            stored_at: message.stored_at,
             headers: LetterHeaders::Raw(&message.headers),
-            body: &message.body,
+            ..placed.dead_letter(reason)
         };
         self.dead_letters.write(&letter).await?;
-        let kind = self.subject.rest(&message.subject);
         let delivery = Delivery {
-            id: delivery_id(stream, message.sequence),
-            at: message.stored_at,
-            via: DeliveryVia::Nats,
-            by: delivery_text(stream),
-            event: EventKey {
-                kind: delivery_text(kind.unwrap_or(&message.subject)),
-                ..EventKey::default()
-            },
-            bytes: message.body.len() as u64,
-            attempt: 1,
             state: DeliveryState::Dead,
-            reason: Some(delivery_text(reason)),
-            ..Delivery::default()
+            ..placed.unread(reason)
         };
         self.router.record(delivery, &Arc::new(Value::Null));
         Ok(())

@@ -50,8 +50,8 @@ const HANDLED: u32 = 32;
 const HELD: u32 = 40;
 /// Time for which the server keeps a request for messages. The next request follows at once.
 const PULL: Duration = Duration::from_secs(5);
-/// Maximum number of parts of a search after one lost connection, of a hundred messages each.
-const SEARCHED: usize = 1000;
+/// Maximum number of places in the stream that a search looks at after one error.
+const SEARCHED: u64 = 100_000;
 /// Maximum time of a search before messages are pulled. It continues beside that.
 const SEARCH_FIRST: Duration = Duration::from_secs(5);
 /// Time after which a search that failed is tried again.
@@ -104,12 +104,12 @@ pub struct EventStream {
     /// The stream of dead letters, once there is a connection.
     dead_letters: Mutex<Option<DeadLetters>>,
     known_dead_letters: tokio::sync::Mutex<KnownDeadLetters>,
-    /// The search for messages that the client cannot read.
+    /// The places that were searched for messages that the client cannot read.
     searched: tokio::sync::Mutex<Searched>,
-    /// A connection ended with an error since the last search.
-    lost_connection: AtomicBool,
-    /// The last search made dead letters.
-    has_set_aside: AtomicBool,
+    /// A search is due: an error ended a connection since the last one.
+    search_is_due: AtomicBool,
+    /// A search made dead letters since somebody asked.
+    found_unreadable: AtomicBool,
     /// Canceled when no more messages are pulled. Messages that wait for Temporal go back.
     stop: CancellationToken,
     /// Canceled when every message that is left goes back.
@@ -147,8 +147,8 @@ impl EventStream {
             dead_letters: Mutex::default(),
             known_dead_letters: tokio::sync::Mutex::default(),
             searched: tokio::sync::Mutex::default(),
-            lost_connection: AtomicBool::new(false),
-            has_set_aside: AtomicBool::new(false),
+            search_is_due: AtomicBool::new(false),
+            found_unreadable: AtomicBool::new(false),
             stop,
             hand_back: CancellationToken::new(),
         }
@@ -233,7 +233,7 @@ impl EventStream {
         };
         // Whatever it was: the client may tell of a lost connection later, and of a panic never.
         if taken.is_err() {
-            self.lost_connection.store(true, Ordering::Relaxed);
+            self.search_is_due.store(true, Ordering::Relaxed);
         }
         taken
     }
@@ -251,19 +251,19 @@ impl EventStream {
         }
     }
 
-    /// Makes dead letters of the messages that the client cannot read, if a connection was lost
-    /// since the last search. A failure with the reason `logged` is not logged again.
+    /// Makes dead letters of the messages that the client cannot read, if a search is due. A failure
+    /// with the reason `logged` is not logged again.
     async fn search_unreadable(
         &self,
         consumer: &Consumer,
         handler: &Handler,
         logged: &mut Option<String>,
     ) {
-        if !self.lost_connection.load(Ordering::Relaxed) {
+        if !self.search_is_due.load(Ordering::Relaxed) {
             return;
         }
         match self.set_unreadable_aside(consumer, handler).await {
-            Ok(()) => self.lost_connection.store(false, Ordering::Relaxed),
+            Ok(()) => self.search_is_due.store(false, Ordering::Relaxed),
             Err(reason) if logged.as_ref() == Some(&reason) => {}
             Err(reason) => {
                 tracing::warn!(
@@ -284,16 +284,16 @@ impl EventStream {
         let stream = consumer.stream();
         let mut searched = self.searched.lock().await;
         let mut search = Search::begin(consumer, &mut searched).await?;
-        for _ in 0..SEARCHED {
+        for _ in 0..SEARCHED / unreadable::CHUNK {
             let Some(found) = search.next().await? else {
                 break;
             };
             for (message, reason) in found {
-                if !self.is_known(handler, stream, &message).await? {
+                if !self.is_known(handler, stream, &message).await {
                     handler.bury_unreadable(stream, &message, &reason).await?;
                 }
                 consumer.terminate(message.sequence).await?;
-                self.has_set_aside.store(true, Ordering::Relaxed);
+                self.found_unreadable.store(true, Ordering::Relaxed);
             }
         }
         Ok(())
@@ -301,22 +301,19 @@ impl EventStream {
 
     /// Returns `true` if there is a dead letter about a message, which another process may have
     /// written.
-    async fn is_known(
-        &self,
-        handler: &Handler,
-        stream: &str,
-        message: &StoredMessage,
-    ) -> Result<bool, String> {
+    async fn is_known(&self, handler: &Handler, stream: &str, message: &StoredMessage) -> bool {
         let letters = self.letter_reader(&handler.dead_letters);
         let mut known = self.known_dead_letters.lock().await;
-        known.refresh(&letters).await?;
-        let delivery = delivery_id(stream, message.sequence);
-        Ok(known.has(&delivery, message.stored_at))
+        if let Err(reason) = known.refresh(&letters).await {
+            // A second dead letter is better than none.
+            tracing::debug!(reason, "cannot read the dead letters");
+        }
+        known.has(&delivery_id(stream, message.sequence), message.stored_at)
     }
 
     /// Returns `true` if messages that closed the connection were set aside since the last call.
-    pub fn has_set_aside(&self) -> bool {
-        self.has_set_aside.swap(false, Ordering::Relaxed)
+    pub fn take_found_unreadable(&self) -> bool {
+        self.found_unreadable.swap(false, Ordering::Relaxed)
     }
 
     /// Pulls messages and hands them to `handler`, until `stop`, until the credentials change or

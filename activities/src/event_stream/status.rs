@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// Time for which a dead letter that could not be written is reported. Whoever gets the message
-/// tries again more often, and it may be another process.
-const DEAD_LETTER_FAILED: Duration = Duration::from_mins(10);
+/// Time for which a dead letter that could not be written is reported. Each attempt follows within
+/// five minutes, and another process may make it.
+const DEAD_LETTER_ERROR_KEPT: Duration = Duration::from_mins(10);
 
 /// State of the connection to the stream of events.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
@@ -54,7 +54,7 @@ impl SharedStatus {
         let inner = self.lock();
         let is_over = inner
             .dead_letter_failed
-            .is_none_or(|at| at.elapsed() > DEAD_LETTER_FAILED);
+            .is_none_or(|at| at.elapsed() > DEAD_LETTER_ERROR_KEPT);
         let mut status = inner.status.clone();
         if is_over {
             status.dead_letter_error = None;
@@ -122,7 +122,7 @@ mod tests {
         status.dead_letter(&Ok(()));
         assert_eq!(status.now().dead_letter_error, None);
         status.dead_letter(&Err("not permitted".to_owned()));
-        tokio::time::advance(DEAD_LETTER_FAILED).await;
+        tokio::time::advance(DEAD_LETTER_ERROR_KEPT).await;
         assert!(status.now().dead_letter_error.is_some());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(status.now().dead_letter_error, None);

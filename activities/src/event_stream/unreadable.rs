@@ -18,8 +18,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::consumer::Consumer;
 
-/// Number of places in the stream after which the progress of a search is kept.
-const CHUNK: u64 = 100;
+/// Number of places that are searched at a time. All their messages may be in memory.
+pub(super) const CHUNK: u64 = 10;
 /// Number of messages that are requested at a time.
 const AT_A_TIME: usize = 8;
 /// Maximum number of separate ranges that are remembered. Beyond it, the first ones are forgotten.
@@ -101,8 +101,8 @@ pub(super) struct Search<'a> {
     searched: &'a mut Searched,
     /// Places of messages that were delivered after the last one before which all are acknowledged.
     waiting: Range<u64>,
-    /// The last result of [`Search::next`], which are searched once the caller asks again.
-    asked: Option<Range<u64>>,
+    /// Places of the last result of [`Search::next`].
+    last: Option<Range<u64>>,
 }
 
 impl<'a> Search<'a> {
@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
             consumer,
             searched,
             waiting: start..end.max(start),
-            asked: None,
+            last: None,
         })
     }
 
@@ -132,8 +132,8 @@ impl<'a> Search<'a> {
     ///
     /// The places count as searched once the caller asks for the next ones.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<(StoredMessage, String)>>, String> {
-        if let Some(asked) = self.asked.take() {
-            self.searched.add(asked);
+        if let Some(last) = self.last.take() {
+            self.searched.add(last);
         }
         let Some(places) = self.searched.next(&self.waiting) else {
             return Ok(None);
@@ -150,7 +150,7 @@ impl<'a> Search<'a> {
                 found.push((message, reason));
             }
         }
-        self.asked = Some(places);
+        self.last = Some(places);
         Ok(Some(found))
     }
 }
@@ -287,26 +287,20 @@ mod tests {
         searched.begin("c");
         assert_eq!(searched.next(&(5..5)), None);
         assert_eq!(searched.next(&(5..10)), Some(5..10));
-        assert_eq!(searched.next(&(5..1010)), Some(910..1010));
-        searched.add(910..1010);
+        assert_eq!(searched.next(&(5..1010)), Some(1000..1010));
+        searched.add(1000..1010);
         // More was delivered before the search had ended.
-        assert_eq!(searched.next(&(5..1020)), Some(1010..1020));
-        searched.add(1010..1020);
-        assert_eq!(
-            searched.ranges.as_slice(),
-            std::slice::from_ref(&(910..1020))
-        );
-        assert_eq!(searched.next(&(5..1020)), Some(810..910));
-        searched.add(810..910);
-        assert_eq!(searched.next(&(805..1020)), Some(805..810));
-        assert_eq!(searched.next(&(810..1020)), None);
+        assert_eq!(searched.next(&(5..1013)), Some(1010..1013));
+        searched.add(1010..1013);
+        assert_eq!(searched.next(&(5..1013)), Some(990..1000));
+        searched.add(990..1000);
+        assert_eq!(searched.next(&(985..1013)), Some(985..990));
+        assert_eq!(searched.next(&(990..1013)), None);
         searched.add(100..200);
-        assert_eq!(searched.next(&(150..1020)), Some(710..810));
-        searched.add(200..810);
-        assert_eq!(
-            searched.ranges.as_slice(),
-            std::slice::from_ref(&(100..1020))
-        );
+        assert_eq!(searched.next(&(150..1013)), Some(980..990));
+        searched.add(200..990);
+        assert_eq!(searched.ranges.len(), 1);
+        assert_eq!(searched.ranges[0], 100..1013);
         // A consumer that was created again.
         searched.begin("d");
         assert_eq!(searched.next(&(1..3)), Some(1..3));

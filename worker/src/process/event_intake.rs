@@ -53,7 +53,7 @@ impl EventIntake {
                 continue;
             };
             // The messages that closed the connection do not come again.
-            if since.elapsed() >= STABLE || self.stream.has_set_aside() {
+            if since.elapsed() >= STABLE || self.stream.take_found_unreadable() {
                 backoff.reset();
             }
             self.log(&trouble);

@@ -95,8 +95,8 @@ pub(super) struct Repeated<'a> {
 type Groups<K> = BTreeMap<K, Vec<usize>>;
 
 impl<'a> Repeated<'a> {
-    /// Finds the ids, types and slugs that several documents state. For ids, documents with other errors
-    /// are included.
+    /// Finds the ids, types and slugs that several documents state. For ids, documents with other
+    /// errors are included.
     pub(super) fn of(documents: &[Placed<'a>]) -> Self {
         Self {
             ids: groups(documents, id_of),
