@@ -63,6 +63,13 @@ pub enum Metric {
     /// Reloads of the files and keys that say who may use HTTP. Label:
     /// `result`.
     AuthorityReloadTotal,
+    /// Number of readings of the credentials for Temporal that found others. Label: `result`.
+    CredentialsReloadTotal,
+    /// Unix time at which a credential for Temporal expires, in seconds. Label: `credential`.
+    CredentialExpiry,
+    /// 1 while Temporal refuses the credentials of this process, or this process those of the
+    /// server.
+    CredentialsRefused,
     /// Records of the SDK's metrics that were dropped because their series
     /// would have exceeded the limit.
     SeriesDropped,
@@ -83,7 +90,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::ReconcileTotal,
         Self::ReconcileDuration,
         Self::ReconcileLastSuccess,
@@ -106,6 +113,9 @@ impl Metric {
         Self::LogLinesDropped,
         Self::HttpShed,
         Self::AuthorityReloadTotal,
+        Self::CredentialsReloadTotal,
+        Self::CredentialExpiry,
+        Self::CredentialsRefused,
         Self::SeriesDropped,
         Self::BuildInfo,
     ];
@@ -135,6 +145,9 @@ impl Metric {
             Self::LogLinesDropped => "almanac_log_lines_dropped_total",
             Self::HttpShed => "almanac_http_shed_total",
             Self::AuthorityReloadTotal => "almanac_authority_reload_total",
+            Self::CredentialsReloadTotal => "almanac_credentials_reload_total",
+            Self::CredentialExpiry => "almanac_credential_expiry_timestamp_seconds",
+            Self::CredentialsRefused => "almanac_credentials_refused",
             Self::SeriesDropped => "almanac_metric_series_dropped_total",
             Self::BuildInfo => "almanac_build_info",
         }
@@ -176,6 +189,15 @@ impl Metric {
                 "Number of HTTP connections closed and requests refused to leave capacity for \
                  others."
             }
+            Self::CredentialsReloadTotal => {
+                "Number of times that other credentials for Temporal were found."
+            }
+            Self::CredentialsRefused => {
+                "1 if Temporal refuses the credentials of this process, or the reverse; otherwise 0."
+            }
+            Self::CredentialExpiry => {
+                "Unix time at which a credential for Temporal expires, in seconds."
+            }
             Self::AuthorityReloadTotal => {
                 "Number of reloads of the token file, of the issuer's keys and of webhooks' secrets."
             }
@@ -200,6 +222,7 @@ impl Metric {
             | Self::LogLinesDropped
             | Self::HttpShed
             | Self::AuthorityReloadTotal
+            | Self::CredentialsReloadTotal
             | Self::SeriesDropped => Kind::Counter,
             Self::ReconcileLastSuccess
             | Self::ReconcileLastAttempt
@@ -210,6 +233,8 @@ impl Metric {
             | Self::EventsPending
             | Self::EventsAckPending
             | Self::EventsRedelivered
+            | Self::CredentialExpiry
+            | Self::CredentialsRefused
             | Self::BuildInfo => Kind::Gauge,
             Self::ReconcileDuration | Self::ReloadDuration => Kind::Seconds,
         }
@@ -258,6 +283,24 @@ pub fn unauthorized_webhook() {
 pub fn authority_reload(succeeded: bool) {
     let result = if succeeded { "ok" } else { "error" };
     metrics::counter!(Metric::AuthorityReloadTotal.as_str(), "result" => result).increment(1);
+}
+
+/// Counts a reading of the credentials for Temporal that found others.
+pub fn credentials_reload(succeeded: bool) {
+    let result = if succeeded { "ok" } else { "error" };
+    metrics::counter!(Metric::CredentialsReloadTotal.as_str(), "result" => result).increment(1);
+}
+
+/// Sets the time at which a credential for Temporal expires; `None` if it does not, or does not say.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub fn credential_expiry(credential: &'static str, at: Option<jiff::Timestamp>) {
+    metrics::gauge!(Metric::CredentialExpiry.as_str(), "credential" => credential)
+        .set(at.map_or(f64::INFINITY, |at| at.as_second() as f64));
+}
+
+/// Sets if the credentials of this process or of the server are refused.
+pub fn credentials_refused(refused: bool) {
+    metrics::gauge!(Metric::CredentialsRefused.as_str()).set(f64::from(u8::from(refused)));
 }
 
 /// Sets the numbers of messages of the consumer of events.

@@ -10,6 +10,7 @@ mod calendars;
 mod cli_output;
 mod commands;
 mod crash;
+mod credentials;
 mod destroying;
 mod dev;
 mod drift;

@@ -1,6 +1,6 @@
 //! TLS certificates of a test's own authority.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 /// An authority that signs certificates.
 #[derive(Debug)]
@@ -33,8 +33,18 @@ impl Authority {
 
     /// Signs a certificate for 127.0.0.1, of a server or of a client.
     pub(crate) fn sign(&self) -> anyhow::Result<Certificate> {
+        self.sign_with(&CertificateParams::new(vec!["127.0.0.1".to_owned()])?)
+    }
+
+    /// Signs a certificate for 127.0.0.1 that has expired.
+    pub(crate) fn sign_expired(&self) -> anyhow::Result<Certificate> {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
+        params.not_after = date_time_ymd(2026, 1, 1);
+        self.sign_with(&params)
+    }
+
+    fn sign_with(&self, params: &CertificateParams) -> anyhow::Result<Certificate> {
         let key = KeyPair::generate()?;
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()])?;
         Ok(Certificate {
             certificate: params.signed_by(&key, &self.0)?.pem(),
             key: key.serialize_pem(),

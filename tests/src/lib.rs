@@ -41,6 +41,7 @@ mod project;
 mod proxy;
 mod server;
 mod temporal;
+mod tls_proxy;
 mod wait;
 mod worker;
 
@@ -56,6 +57,7 @@ pub use project::Project;
 pub use proxy::{Answer, Gate, Proxy};
 pub use server::{OwnServer, Scheduler, Server, server};
 pub use temporal::{Live, Temporal, json_payload, json_payloads, unmanaged_schedule};
+pub use tls_proxy::TlsProxy;
 pub use wait::{SOON, eventually, idle, passed, wait_for};
 pub use worker::{Worker, WorkerCommand};
 

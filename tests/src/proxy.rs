@@ -40,6 +40,8 @@ struct Shared {
 struct State {
     counts: BTreeMap<String, usize>,
     rules: Vec<Rule>,
+    /// The API key that requests must have.
+    key: Option<String>,
 }
 
 /// Answer that a request gets in place of the server's.
@@ -136,6 +138,11 @@ impl Proxy {
     /// `host:port`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Refuses requests without this API key from now on, as Temporal Cloud does.
+    pub fn require_key(&self, key: &str) {
+        self.shared.with(|state| state.key = Some(key.to_owned()));
     }
 
     /// Number of requests with this method since the last [`Proxy::reset`].
@@ -255,6 +262,13 @@ impl Rule {
 }
 
 impl State {
+    fn accepts(&self, headers: &HeaderMap) -> bool {
+        self.key.as_ref().is_none_or(|key| {
+            let sent = headers.get("authorization");
+            sent.is_some_and(|sent| sent.as_bytes() == format!("Bearer {key}").as_bytes())
+        })
+    }
+
     /// Returns `true` if a rule needs the contents of requests with this method.
     fn reads(&self, method: &str) -> bool {
         let mut rules = self.rules.iter();
@@ -328,6 +342,9 @@ async fn forward(
 ) -> anyhow::Result<Response<Body>> {
     let path = request.uri().path().to_owned();
     let method = path.rsplit('/').next().unwrap_or_default().to_owned();
+    if !shared.with(|state| state.accepts(request.headers())) {
+        return refused(&Status::unauthenticated("Request unauthorized."));
+    }
     // As a server without compression: texts in requests can be looked for then.
     if method == "GetSystemInfo" && request.headers().contains_key("grpc-encoding") {
         let why = "grpc: Decompressor is not installed for grpc-encoding \"gzip\"";

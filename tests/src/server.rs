@@ -32,10 +32,13 @@ impl fmt::Display for Scheduler {
     }
 }
 
-/// The server's limit of listings is per namespace, and the tests share one.
-const COMMON: [&str; 2] = [
+/// The server's limit of listings is per namespace, and the tests share one. Each project has task
+/// queues of its own, and each partition of each of them costs the server some work.
+const COMMON: [&str; 4] = [
     "frontend.namespaceRPS.visibility=500",
     "frontend.globalNamespaceRPS.visibility=500",
+    "matching.numTaskqueueReadPartitions=1",
+    "matching.numTaskqueueWritePartitions=1",
 ];
 /// The server asks workflows to continue as new early, so that they do so in tests.
 const EARLY: &str = "limit.historyCount.suggestContinueAsNew=400";

@@ -15,6 +15,7 @@ use crate::ports::free_port;
 use crate::process::Supervised;
 use crate::project::Project;
 use crate::proxy::Proxy;
+use crate::tls_proxy::TlsProxy;
 use crate::wait::{AGAIN, SOON, idle, wait_for};
 
 /// Status of an answer to a request that goes on.
@@ -30,6 +31,7 @@ pub struct WorkerCommand {
     temporal: String,
     log: PathBuf,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl WorkerCommand {
@@ -51,6 +53,7 @@ impl WorkerCommand {
             temporal: project.address().to_owned(),
             log: project.folder().join(format!("worker-{number:04}.log")),
             args: args.map(String::from).to_vec(),
+            environment: Vec::new(),
         }
         .dir(project.definitions())
     }
@@ -87,6 +90,19 @@ impl WorkerCommand {
         self
     }
 
+    /// Speaks to Temporal through TLS.
+    pub fn behind(mut self, proxy: &TlsProxy) -> Self {
+        self.temporal = proxy.address();
+        self.environment.extend(proxy.environment());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts it, and waits for nothing.
     pub fn spawn(self) -> anyhow::Result<Worker> {
         let process = self.process()?;
@@ -107,10 +123,15 @@ impl WorkerCommand {
     }
 
     fn process(&self) -> anyhow::Result<Supervised> {
-        let env = [
+        let mut env = vec![
             ("TEMPORAL_ADDRESS", self.temporal.as_str()),
             ("RUST_BACKTRACE", "1"),
         ];
+        env.extend(
+            self.environment
+                .iter()
+                .map(|(name, value)| (&**name, &**value)),
+        );
         Supervised::spawn(almanac_binary(), &self.args, &env, &self.log)
     }
 }

@@ -13,6 +13,8 @@ use almanac_core::record::{Status, Suspension};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::connect::CredentialStatus;
+
 /// State of the connection to Temporal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -41,6 +43,9 @@ pub struct Readiness {
     pub last_success: Option<Timestamp>,
     /// The last error that no later success has cleared.
     pub last_error: Option<String>,
+    /// State of the credentials for Temporal.
+    #[serde(skip_serializing_if = "CredentialStatus::is_empty")]
+    pub credentials: CredentialStatus,
     /// State of the connection to the stream of events; `None` without `--nats-url`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<StreamStatus>,
@@ -99,6 +104,7 @@ impl Health {
             started_at: inner.started_at,
             last_success: inner.last_success,
             last_error: inner.own_error.clone().or_else(|| inner.pass_error.clone()),
+            credentials: CredentialStatus::default(),
             events: None,
         }
     }

@@ -34,6 +34,7 @@ use temporalio_client::{Client, NamespacedClient as _};
 use tokio::sync::watch;
 
 use super::{BACKFILL_LISTED, Backend, BackendError, BackfillTimes, Planned};
+use crate::connect::Credentials;
 use crate::fire_times;
 use crate::health::{Health, Readiness};
 use crate::reconcile_client::{ReconcileClient, ReconcileClientError};
@@ -68,6 +69,8 @@ pub struct Shared {
     pub stream: Option<Arc<EventStream>>,
     /// The publisher of events to that stream.
     pub publisher: Option<Arc<Events>>,
+    /// The credentials for Temporal.
+    pub credentials: Arc<Credentials>,
     /// The connections to Temporal, updated whenever the process connects.
     pub(crate) clients: watch::Receiver<Option<Client>>,
 }
@@ -103,6 +106,7 @@ impl Backend for Shared {
 
     fn readiness(&self) -> Readiness {
         Readiness {
+            credentials: self.credentials.status(),
             events: self.stream.as_ref().map(|stream| stream.status()),
             ..self.health.readiness()
         }
@@ -495,6 +499,7 @@ impl From<ReconcileClientError> for BackendError {
             ReconcileClientError::NoAnswer(_)
             | ReconcileClientError::NoNamespace(_)
             | ReconcileClientError::Stuck(_)
+            | ReconcileClientError::Unauthenticated(_)
             | ReconcileClientError::Temporal(_)
             | ReconcileClientError::Answer(_) => Self::Away(text),
         }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::announcements::{AnnouncementLog, AnnouncementState};
 use crate::backoff::Backoff;
+use crate::connect::Credentials;
 use crate::health::Health;
 use crate::reconcile_client::{ReconcileClient, ReconcileClientError};
 use crate::registry::Registry;
@@ -45,6 +46,8 @@ pub(super) struct Announcer {
     pub(super) registry: Arc<Registry>,
     /// The health of the process, which the workflow's state updates.
     pub(super) health: Arc<Health>,
+    /// The credentials of the connection, which are refused or accepted with its requests.
+    pub(super) credentials: Arc<Credentials>,
     /// The project of the reconcile workflow.
     pub(super) project: Project,
     /// The connection; `None` until the process is connected.
@@ -172,6 +175,7 @@ impl Announcer {
 
     fn observe_status(&mut self, status: &Status) -> Duration {
         self.health.connected();
+        self.credentials.accepted();
         self.health.observe(status);
         let worker = self.announcement_state.worker();
         let known = status.workers.get(worker).map(|known| &known.revision);
@@ -221,6 +225,10 @@ impl Announcer {
 
     fn note(&self, error: &ReconcileClientError) {
         match error {
+            ReconcileClientError::Unauthenticated(reason) => {
+                self.credentials.refused(reason);
+                self.health.away(error.to_string());
+            }
             ReconcileClientError::Temporal(_) => self.health.away(error.to_string()),
             other => self.health.trouble(other.to_string()),
         }

@@ -202,9 +202,15 @@ impl Process {
             events: router,
             stream: stream.clone(),
             publisher: steps.publisher(),
+            credentials: Arc::clone(connector.credentials()),
             clients: connected.clone(),
         });
         let upkeep = tokio::spawn(metrics.upkeep());
+        let credentials = tokio::spawn({
+            let credentials = Arc::clone(connector.credentials());
+            let (clients, stop) = (connected.clone(), work.clone());
+            async move { credentials.follow(clients, stop).await }
+        });
         let http = tokio::spawn(serve(listener, Arc::clone(&shared), intake.clone()));
         let supervisor = Supervisor {
             connector,
@@ -224,6 +230,7 @@ impl Process {
             announcement_log,
             registry: Arc::clone(&registry),
             health: Arc::clone(&shared.health),
+            credentials: Arc::clone(&shared.credentials),
             project,
             clients: connected,
         };
@@ -257,6 +264,7 @@ impl Process {
         }
         finished("follow starter", follow_starter).await;
         finished("supervisor", supervisor).await;
+        finished("credentials", credentials).await;
         steps.end_unawaited().await;
         // No command is left, except those of workers that did not end in time.
         steps.kill_commands();

@@ -38,6 +38,9 @@ pub enum ReconcileClientError {
     /// Temporal or the workflow has too much to do.
     #[error("temporal: {0}")]
     Busy(String),
+    /// Temporal refused the credentials.
+    #[error("temporal refused the credentials: {0}")]
+    Unauthenticated(String),
     /// Temporal failed with this error.
     #[error("temporal: {0}")]
     Temporal(String),
@@ -87,6 +90,7 @@ pub(super) fn temporal(status: &Status) -> ReconcileClientError {
         Code::FailedPrecondition if status.message().starts_with(NO_POLLER) => {
             ReconcileClientError::NoAnswer(Silence::NoWorker)
         }
+        Code::Unauthenticated => ReconcileClientError::Unauthenticated(status.message().to_owned()),
         Code::ResourceExhausted => ReconcileClientError::Busy(status.message().to_owned()),
         // Other updates were in flight, and the server dropped the task that had this one.
         Code::Unavailable if status.message() == UPDATE_ABORTED => {

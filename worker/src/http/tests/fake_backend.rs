@@ -1,6 +1,7 @@
 //! A backend whose answers are set by the test, and the values of its answers.
 
 use super::*;
+use crate::connect::CredentialStatus;
 
 /// A process whose answers are set by the test.
 pub(super) struct Fake {
@@ -140,6 +141,7 @@ impl Backend for Fake {
             started_at: Timestamp::UNIX_EPOCH,
             last_success: None,
             last_error: Some("refused".into()),
+            credentials: CredentialStatus::default(),
             events: None,
         }
     }
