@@ -9,6 +9,7 @@ mod broken;
 mod calendars;
 mod cli_output;
 mod commands;
+mod container;
 mod crash;
 mod credentials;
 mod destroying;

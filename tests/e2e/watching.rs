@@ -4,7 +4,8 @@ use std::path::Path;
 
 use almanac_tests::{Project, Scheduler, Worker, cron, eventually, on_both_schedulers};
 
-async fn has(project: &Project, id: &str, hour: u32) -> anyhow::Result<()> {
+/// Waits until the definition's schedule fires at this hour.
+pub(crate) async fn has(project: &Project, id: &str, hour: u32) -> anyhow::Result<()> {
     let schedule = project.schedule(id);
     let wanted = format!("0 {hour} 1-31 1-12 0-6");
     eventually(&format!("{id} at {hour}"), || async {
@@ -14,7 +15,8 @@ async fn has(project: &Project, id: &str, hour: u32) -> anyhow::Result<()> {
     .await
 }
 
-fn at(hour: u32) -> String {
+/// A definition that fires at this hour.
+pub(crate) fn at(hour: u32) -> String {
     cron(&format!("0 {hour} * * *"))
 }
 
@@ -28,7 +30,11 @@ async fn start(project: &Project) -> anyhow::Result<Worker> {
 }
 
 /// A `ConfigMap`'s folder as the kubelet makes it, one version after the other.
-fn config_map(root: &Path, version: &str, files: &[(&str, String)]) -> anyhow::Result<()> {
+pub(crate) fn config_map(
+    root: &Path,
+    version: &str,
+    files: &[(&str, String)],
+) -> anyhow::Result<()> {
     let folder = root.join(format!("..{version}"));
     std::fs::create_dir(&folder)?;
     for (name, text) in files {

@@ -1,7 +1,7 @@
 //! `almanac run`, as a process.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ pub struct WorkerCommand {
     log: PathBuf,
     args: Vec<String>,
     environment: Vec<(String, String)>,
+    /// A program with its arguments, if it is to start the worker.
+    launcher: Vec<String>,
 }
 
 impl WorkerCommand {
@@ -54,6 +56,7 @@ impl WorkerCommand {
             log: project.folder().join(format!("worker-{number:04}.log")),
             args: args.map(String::from).to_vec(),
             environment: Vec::new(),
+            launcher: Vec::new(),
         }
         .dir(project.definitions())
     }
@@ -103,6 +106,13 @@ impl WorkerCommand {
         self
     }
 
+    /// Lets a command start the worker. It gets the program and its arguments after its own, and
+    /// has to become that program.
+    pub fn launched_by(mut self, command: &[&str]) -> Self {
+        self.launcher = command.iter().copied().map(String::from).collect();
+        self
+    }
+
     /// Starts it, and waits for nothing.
     pub fn spawn(self) -> anyhow::Result<Worker> {
         let process = self.process()?;
@@ -132,7 +142,12 @@ impl WorkerCommand {
                 .iter()
                 .map(|(name, value)| (&**name, &**value)),
         );
-        Supervised::spawn(almanac_binary(), &self.args, &env, &self.log)
+        let Some((launcher, before)) = self.launcher.split_first() else {
+            return Supervised::spawn(almanac_binary(), &self.args, &env, &self.log);
+        };
+        let program = almanac_binary().display().to_string();
+        let args = before.iter().chain([&program]).chain(&self.args);
+        Supervised::spawn(Path::new(launcher), args, &env, &self.log)
     }
 }
 
