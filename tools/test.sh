@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs all tests, with the tools in $1: those of cargo, and beside them those in a browser. Both
-# wait for servers and pages much of the time. Runs all tests of both also if some fail, and
-# fails if any does.
+# wait for servers and pages much of the time. Those of deploy/ take seconds, and come first. Runs
+# all tests also if some fail, and fails if any does.
 set -u
 cargo=${CARGO:-cargo}
 # First, so that the tests in a browser need not wait for cargo's lock.
@@ -14,6 +14,7 @@ trap 'rm -f "$browser_log"' EXIT
 trap 'kill "$browser"; exit 130' INT TERM
 
 status=0
+"$1/bin/python" -m pytest tests/deploy || status=$?
 $cargo test --locked --workspace --no-fail-fast || status=$?
 echo "the tests in a browser:"
 wait "$browser" || status=$?
