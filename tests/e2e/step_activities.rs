@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use almanac_tests::{Project, Scheduler, Worker, eventually, on_both_schedulers, temporal_cli};
+use almanac_tests::{Project, Scheduler, Worker, eventually, on_one_scheduler, temporal_cli};
 use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::web::Web;
 
-on_both_schedulers!(
+on_one_scheduler!(
     a_call_is_an_activity_and_its_secret_stays_inside,
     a_canceled_command_goes_with_its_group,
     the_flags_about_steps_are_checked_before_the_worker_starts,

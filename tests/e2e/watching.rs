@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use almanac_tests::{Project, Scheduler, Worker, cron, eventually, on_both_schedulers};
+use almanac_tests::{Project, Scheduler, Worker, cron, eventually, on_one_scheduler};
 
 /// Waits until the definition's schedule fires at this hour.
 pub(crate) async fn has(project: &Project, id: &str, hour: u32) -> anyhow::Result<()> {
@@ -49,7 +49,7 @@ pub(crate) fn config_map(
     Ok(std::fs::rename(new, root.join("..data"))?)
 }
 
-on_both_schedulers!(
+on_one_scheduler!(
     every_way_of_saving_is_seen,
     a_config_map_swap_is_seen,
     a_rescan_finds_changes_without_events,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use almanac_tests::{
-    Project, Scheduler, Supervised, eventually, on_both_schedulers, python_program, temporal_cli,
+    Project, Scheduler, Supervised, eventually, on_one_scheduler, python_program, temporal_cli,
 };
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
@@ -11,7 +11,7 @@ use temporalio_common::protos::temporal::api::history::v1::history_event::Attrib
 use super::{UNTIL_GO, at, end, failure, go, output, problem, start};
 use crate::replay::record;
 
-on_both_schedulers!(
+on_one_scheduler!(
     activities_and_workflows_of_other_languages_are_called,
     a_call_of_an_abandoned_branch_is_canceled,
     a_canceled_run_cancels_the_calls_that_it_waits_for,

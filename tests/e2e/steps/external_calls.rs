@@ -1,7 +1,7 @@
 //! Steps that reach out: HTTP, `OpenAPI`, commands, with secrets.
 
 use almanac_tests::{
-    Project, Scheduler, Worker, WorkerCommand, almanac, on_both_schedulers, temporal_cli,
+    Project, Scheduler, Worker, WorkerCommand, almanac, on_one_scheduler, temporal_cli,
 };
 use prost::Message;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::{failure, output, problem, start};
 use crate::replay::{history, record};
 use crate::web::{Answer, Request, Web};
 
-on_both_schedulers!(calls_of_steps_are_answered_and_no_secret_leaves_the_worker,);
+on_one_scheduler!(calls_of_steps_are_answered_and_no_secret_leaves_the_worker,);
 
 const TOKEN: &str = "canary-71c2e0d9b4";
 const PASSWORD: &str = "canary-0b9d4e2c17";

@@ -1,12 +1,12 @@
 //! The page of a definition shows the steps at which runs are.
 
-use almanac_tests::{Project, SOON, Scheduler, on_both_schedulers, wait_for};
+use almanac_tests::{Project, SOON, Scheduler, on_one_scheduler, wait_for};
 use serde_json::Value;
 
 use super::{at, start};
 use crate::run_definition::{event, send_event};
 
-on_both_schedulers!(runs_are_shown_at_their_steps,);
+on_one_scheduler!(runs_are_shown_at_their_steps,);
 
 fn steps(last: &str) -> String {
     format!(
