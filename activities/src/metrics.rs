@@ -1,7 +1,7 @@
 //! The names of Almanac's own metrics, as `docs/contract.md#9-metrics` gives them.
 //!
-//! No label carries an id, a path or the text of an error. The label names are
-//! given with each metric. The functions here record through the `metrics`
+//! No label carries an id, a path or the text of an error, except where an
+//! operator asks for the names of schedules. The functions here record through the `metrics`
 //! crate with [`Metric::as_str`] as the key. The `worker` crate exposes the
 //! values.
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 /// A metric of Almanac's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
-    /// Number of passes that have ended. Labels: `result`, `trigger`.
+    /// Number of passes that have ended.
     ReconcileTotal,
     /// Duration of a pass, in seconds.
     ReconcileDuration,
@@ -20,23 +20,23 @@ pub enum Metric {
     ReconcileLastSuccess,
     /// Time at which the last pass started, in seconds since the epoch.
     ReconcileLastAttempt,
-    /// Number of operations on schedules. Labels: `op`, `result`.
+    /// Number of operations on schedules.
     ScheduleOperations,
-    /// Number of schedules as of the last full pass. Label: `state`.
+    /// Number of schedules as of the last full pass.
     Schedules,
-    /// Fields that differed from what Almanac last wrote. Label: `field`.
+    /// Fields that differed from what Almanac last wrote.
     DriftDetected,
-    /// Drifted fields that were written back. Label: `field`.
+    /// Drifted fields that were written back.
     DriftCorrected,
-    /// Number of definitions in the registry. Labels: `kind`, `status`.
+    /// Number of definitions in the registry.
     Definitions,
-    /// Number of reloads of the registry. Label: `result`.
+    /// Number of reloads of the registry.
     ReloadTotal,
     /// Duration of a reload, in seconds.
     ReloadDuration,
-    /// Always 1. Label: `revision`, the revision that the registry holds.
+    /// Always 1.
     RegistryInfo,
-    /// Number of events received. Labels: `source`, `result`.
+    /// Number of events received.
     EventsTotal,
     /// Number of messages in the stream of events that the project's consumer
     /// has not delivered yet.
@@ -47,7 +47,7 @@ pub enum Metric {
     /// Number of messages that the consumer has delivered more than once and
     /// that are not acknowledged.
     EventsRedelivered,
-    /// Number of attempts to write a dead letter. Label: `result`.
+    /// Number of attempts to write a dead letter.
     EventDeadLetters,
     /// Actions that were due and never started, as the server counts them in
     /// descriptions.
@@ -55,17 +55,21 @@ pub enum Metric {
     /// Number of schedules that should have fired and did not, as of the last
     /// full pass.
     ScheduleOverdue,
+    /// Always 1: a schedule that needed attention in the last full pass. Only with
+    /// `--metrics-schedules`, and bounded by it.
+    ScheduleNeedsAttention,
+    /// Number of such schedules that have no series of their own.
+    ScheduleNeedsAttentionOmitted,
     /// Log lines that were not written, or not in time.
     LogLinesDropped,
     /// HTTP connections that were closed and requests that were refused, so
-    /// that one client leaves room for the others. Label: `reason`.
+    /// that one client leaves room for the others.
     HttpShed,
-    /// Reloads of the files and keys that say who may use HTTP. Label:
-    /// `result`.
+    /// Reloads of the files and keys that say who may use HTTP.
     AuthorityReloadTotal,
-    /// Number of readings of the credentials for Temporal that found others. Label: `result`.
+    /// Number of readings of the credentials for Temporal that found others.
     CredentialsReloadTotal,
-    /// Unix time at which a credential for Temporal expires, in seconds. Label: `credential`.
+    /// Unix time at which a credential for Temporal expires, in seconds.
     CredentialExpiry,
     /// 1 while Temporal refuses the credentials of this process, or this process those of the
     /// server.
@@ -73,7 +77,7 @@ pub enum Metric {
     /// Records of the SDK's metrics that were dropped because their series
     /// would have exceeded the limit.
     SeriesDropped,
-    /// Always 1. Label: `version`.
+    /// Always 1.
     BuildInfo,
 }
 
@@ -90,7 +94,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::ReconcileTotal,
         Self::ReconcileDuration,
         Self::ReconcileLastSuccess,
@@ -110,6 +114,8 @@ impl Metric {
         Self::EventDeadLetters,
         Self::ScheduleMissed,
         Self::ScheduleOverdue,
+        Self::ScheduleNeedsAttention,
+        Self::ScheduleNeedsAttentionOmitted,
         Self::LogLinesDropped,
         Self::HttpShed,
         Self::AuthorityReloadTotal,
@@ -142,6 +148,8 @@ impl Metric {
             Self::EventDeadLetters => "almanac_event_dead_letters_total",
             Self::ScheduleMissed => "almanac_schedule_missed_total",
             Self::ScheduleOverdue => "almanac_schedule_overdue",
+            Self::ScheduleNeedsAttention => "almanac_schedule_needs_attention",
+            Self::ScheduleNeedsAttentionOmitted => "almanac_schedule_needs_attention_omitted",
             Self::LogLinesDropped => "almanac_log_lines_dropped_total",
             Self::HttpShed => "almanac_http_shed_total",
             Self::AuthorityReloadTotal => "almanac_authority_reload_total",
@@ -184,6 +192,12 @@ impl Metric {
             Self::EventDeadLetters => "Number of attempts to write a dead letter.",
             Self::ScheduleMissed => "Number of actions that were due and never started.",
             Self::ScheduleOverdue => "Number of schedules whose due run has not started.",
+            Self::ScheduleNeedsAttention => {
+                "Schedules that needed attention in the last full pass, as labels."
+            }
+            Self::ScheduleNeedsAttentionOmitted => {
+                "Number of schedules that needed attention and are not named in a label."
+            }
             Self::LogLinesDropped => "Number of log lines that could not be written.",
             Self::HttpShed => {
                 "Number of HTTP connections closed and requests refused to leave capacity for \
@@ -205,6 +219,40 @@ impl Metric {
                 "Number of records of the SDK's metrics that got no series of their own."
             }
             Self::BuildInfo => "Version of Almanac, as a label.",
+        }
+    }
+
+    /// The names of the metric's labels.
+    pub const fn labels(self) -> &'static [&'static str] {
+        match self {
+            Self::ReconcileTotal => &["result", "trigger"],
+            Self::ScheduleOperations => &["op", "result"],
+            Self::Schedules => &["state"],
+            Self::DriftDetected | Self::DriftCorrected => &["field"],
+            Self::Definitions => &["kind", "status"],
+            Self::RegistryInfo => &["revision"],
+            Self::EventsTotal => &["source", "result"],
+            Self::ReloadTotal
+            | Self::EventDeadLetters
+            | Self::AuthorityReloadTotal
+            | Self::CredentialsReloadTotal => &["result"],
+            Self::ScheduleNeedsAttention => &["definition", "reason"],
+            Self::HttpShed => &["reason"],
+            Self::CredentialExpiry => &["credential"],
+            Self::BuildInfo => &["version"],
+            Self::ReconcileDuration
+            | Self::ReconcileLastSuccess
+            | Self::ReconcileLastAttempt
+            | Self::ReloadDuration
+            | Self::EventsPending
+            | Self::EventsAckPending
+            | Self::EventsRedelivered
+            | Self::ScheduleMissed
+            | Self::ScheduleOverdue
+            | Self::ScheduleNeedsAttentionOmitted
+            | Self::CredentialsRefused
+            | Self::LogLinesDropped
+            | Self::SeriesDropped => &[],
         }
     }
 
@@ -230,6 +278,8 @@ impl Metric {
             | Self::Definitions
             | Self::RegistryInfo
             | Self::ScheduleOverdue
+            | Self::ScheduleNeedsAttention
+            | Self::ScheduleNeedsAttentionOmitted
             | Self::EventsPending
             | Self::EventsAckPending
             | Self::EventsRedelivered

@@ -1,8 +1,13 @@
 //! The command line and HTTP, as a user and a program meet them.
 
+use std::collections::BTreeSet;
+
+use almanac_activities::metrics::{Kind, Metric};
 use almanac_tests::{
-    Project, SOON, Scheduler, cron, eventually, on_both_schedulers, paused_cron, wait_for,
+    Project, SDK_METRICS, SOON, Scheduler, cron, eventually, on_both_schedulers, on_one_scheduler,
+    paused_cron, series, wait_for,
 };
+use anyhow::Context as _;
 use serde_json::Value;
 
 use crate::ownership::Unmanaged;
@@ -19,6 +24,8 @@ on_both_schedulers!(
     admin_sync_obeys_its_switches,
     the_activity_tells_who_did_what_and_why,
 );
+
+on_one_scheduler!(metrics_name_the_schedules_that_need_attention);
 
 /// `plan` shows what a pass would do, says by its exit code whether there
 /// is anything, and writes nothing.
@@ -317,6 +324,12 @@ async fn metrics_are_the_documented_ones(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("some-definition.yaml", &cron("30 2 * * *"))?;
     project.write("bad.yaml", "nonsense: 1\n")?;
+    let never = "schedule: { cron: '0 0 1 1 *' }\n";
+    let steps = "do: [{ say: { set: { said: 1 } } }]\n";
+    project.write("good-steps.yaml", &format!("{never}{steps}"))?;
+    let steps =
+        "do: [{ get: { call: http, with: { method: get, endpoint: 'http://127.0.0.1/' } } }]\n";
+    project.write("bad-steps.yaml", &format!("{never}{steps}"))?;
     let worker = project.worker().start().await?;
     worker.sync().await?;
     let (_, page) = worker.get("/metrics").await?;
@@ -373,6 +386,64 @@ async fn metrics_are_the_documented_ones(on: Scheduler) -> anyhow::Result<()> {
     .await?;
     let (_, page) = worker.get("/metrics").await?;
     assert!(!page.contains("Evil"), "a stranger's type is in a label");
+
+    // The labels of Almanac's metrics are the documented ones.
+    for (name, labels) in series(&page).filter(|(name, _)| name.starts_with("almanac_")) {
+        let is_of = |metric: &Metric| match metric.kind() {
+            Kind::Seconds => name.starts_with(metric.as_str()),
+            Kind::Counter | Kind::Gauge => name == metric.as_str(),
+        };
+        let metric = Metric::ALL.into_iter().find(is_of);
+        let metric = metric.with_context(|| name.to_owned())?;
+        let mut documented: BTreeSet<_> = metric.labels().iter().copied().collect();
+        documented.extend(name.ends_with("_bucket").then_some("le"));
+        assert_eq!(labels, documented, "{name}");
+    }
+    // Those of the SDK are the ones that the dashboard uses.
+    for id in ["good-steps", "bad-steps"] {
+        project.almanac(&["trigger", id])?.success()?;
+    }
+    eventually("the metrics of the SDK", || async {
+        let (_, page) = worker.get("/metrics").await?;
+        let shown: Vec<_> = series(&page).collect();
+        Ok(SDK_METRICS.iter().all(|(name, labels)| {
+            let has_all = |of: &BTreeSet<&str>| labels.iter().all(|label| of.contains(label));
+            shown.iter().any(|(one, of)| one == name && has_all(of))
+        }))
+    })
+    .await?;
+    Ok(())
+}
+
+/// With `--metrics-schedules`, `/metrics` names the schedule that needs attention, until it is in
+/// order. A second one is only counted.
+async fn metrics_name_the_schedules_that_need_attention(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("good.yaml", &cron("30 2 * * *"))?;
+    project.write("a-bad.yaml", "nonsense: 1\n")?;
+    project.write("b-bad.yaml", "nonsense: 1\n")?;
+    let worker = project
+        .worker()
+        .flag("--metrics-schedules", "1")
+        .start()
+        .await?;
+    worker.sync().await?;
+    let (name, omitted) = (
+        "almanac_schedule_needs_attention",
+        "almanac_schedule_needs_attention_omitted",
+    );
+    let (_, page) = worker.get("/metrics").await?;
+    let first = format!("\n{name}{{definition=\"a-bad\",reason=\"invalid\"}} 1\n");
+    assert!(page.contains(&first), "{page}");
+    assert!(!page.contains("b-bad") && !page.contains("good"), "{page}");
+    assert!(page.contains(&format!("\n{omitted} 1\n")), "{page}");
+
+    project.remove("a-bad.yaml")?;
+    project.write("b-bad.yaml", &cron("30 3 * * *"))?;
+    worker.sync().await?;
+    let (_, page) = worker.get("/metrics").await?;
+    assert!(!page.contains(&format!("\n{name}{{")), "{page}");
+    assert!(page.contains(&format!("\n{omitted} 0\n")), "{page}");
     Ok(())
 }
 

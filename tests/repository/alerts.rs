@@ -1,35 +1,15 @@
 //! The rules for Prometheus in `deploy/prometheus`: they do what their unit tests say, name metrics
 //! that exist, and each alert has a section of the runbook.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::process::Command;
 
 use almanac_activities::metrics::{Kind, Metric};
 use almanac_tests::workspace;
 
-const RUNBOOK: &str = "docs/runbook.md";
+use crate::promql::{Names, labels_of, promtool};
 
-/// Runs promtool, which has to succeed.
-fn promtool(args: &[&str]) {
-    let program = workspace().join(".tools/bin/promtool");
-    assert!(
-        program.exists(),
-        "no promtool at {}: run `make tools`",
-        program.display()
-    );
-    let output = Command::new(program)
-        .args(args)
-        .current_dir(folder())
-        .output()
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&text)
-    );
-}
+const RUNBOOK: &str = "docs/runbook.md";
 
 fn folder() -> PathBuf {
     workspace().join("deploy/prometheus")
@@ -49,8 +29,8 @@ fn values<'t>(text: &'t str, key: &str) -> BTreeSet<&'t str> {
 
 #[test]
 fn the_rules_do_what_their_tests_say() {
-    promtool(&["check", "rules", "rules.yaml"]);
-    promtool(&["test", "rules", "rules_test.yaml"]);
+    promtool(&folder(), &["check", "rules", "rules.yaml"]);
+    promtool(&folder(), &["test", "rules", "rules_test.yaml"]);
 }
 
 #[test]
@@ -77,24 +57,55 @@ fn each_alert_has_a_test_in_which_it_fires_and_a_section_of_the_runbook() {
     );
 }
 
-#[test]
-fn the_rules_name_metrics_that_exist() {
-    let rules = read("rules.yaml");
-    let is_part = |c: char| !(c.is_ascii_lowercase() || c == '_' || c == ':');
-    let named: BTreeSet<_> = rules
-        .split(is_part)
-        .filter(|word| word.starts_with("almanac_"))
-        .collect();
-    let known: BTreeSet<_> = Metric::ALL.into_iter().map(Metric::as_str).collect();
-    let unknown: Vec<_> = named.difference(&known).collect();
-    assert!(named.len() > 10 && unknown.is_empty(), "{unknown:?}");
+/// The expressions of the rules: each after `expr:`, or in the block that follows it.
+fn expressions(rules: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut block = None;
+    for line in rules.lines() {
+        let indent = line.len() - line.trim_start().len();
+        if let Some(text) = line.trim_start().strip_prefix("expr: ") {
+            block = (text == "|-").then_some(indent);
+            found.push(block.map_or(text, |_| "").to_owned());
+        } else if block.is_some_and(|start| indent > start) {
+            let last = found.last_mut().unwrap();
+            last.push_str(line.trim_start());
+            last.push('\n');
+        } else {
+            block = None;
+        }
+    }
+    found
+}
 
-    let recorded = values(&rules, "record: ");
-    let used: BTreeSet<_> = rules
-        .split(is_part)
-        .filter(|word| word.starts_with("almanac:"))
+#[test]
+fn the_rules_name_metrics_and_labels_that_exist() {
+    let rules = read("rules.yaml");
+    let expressions = expressions(&rules);
+    let rule_count = values(&rules, "alert: ").len() + values(&rules, "record: ").len();
+    assert_eq!(expressions.len(), rule_count);
+    // The records come first. Each has the labels of the metrics in its expression.
+    let records = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- record: "));
+    let recorded: BTreeMap<_, _> = records
+        .zip(&expressions)
+        .map(|(name, expression)| {
+            let metrics = Names::of(expression).metrics.into_iter();
+            (name, metrics.filter_map(labels_of).flatten().collect())
+        })
         .collect();
-    assert_eq!(used, recorded);
+    let mut used = BTreeSet::new();
+    for expression in &expressions {
+        let names = Names::of(expression);
+        let unknown = names.unknown(&recorded);
+        assert!(unknown.is_empty(), "{unknown:?} in {expression}");
+        used.extend(names.metrics);
+    }
+    let unused: Vec<_> = recorded
+        .keys()
+        .filter(|name| !used.contains(**name))
+        .collect();
+    assert!(unused.is_empty(), "{unused:?}");
 
     // Each failure that Almanac counts has an alert.
     for metric in Metric::ALL
@@ -104,6 +115,20 @@ fn the_rules_name_metrics_that_exist() {
         // A pass that fails has no success, which has an alert.
         let is_no_failure = matches!(metric, Metric::ReconcileTotal | Metric::DriftCorrected);
         let name = metric.as_str();
-        assert!(is_no_failure || named.contains(name), "{name}");
+        assert!(is_no_failure || used.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn the_contract_lists_each_metric_with_its_labels() {
+    let contract = std::fs::read_to_string(workspace().join("docs/contract.md")).unwrap();
+    let (_, section) = contract.split_once("## 9. Metrics").unwrap();
+    for metric in Metric::ALL {
+        let name = format!("`{}`", metric.as_str().strip_prefix("almanac_").unwrap());
+        let row = section.lines().find(|line| line.contains(&name));
+        let row = row.unwrap_or_else(|| panic!("no row for {name}"));
+        for label in metric.labels() {
+            assert!(row.contains(&format!("`{label}`")), "{label}: {row}");
+        }
     }
 }

@@ -5,7 +5,9 @@
 
 mod alerts;
 mod crates;
+mod dashboard;
 mod files;
 mod links;
 mod modules;
+mod promql;
 mod workflows;

@@ -33,6 +33,7 @@ use std::panic::AssertUnwindSafe;
 mod certificates;
 mod cli;
 mod definitions;
+mod metrics;
 mod nats;
 mod nats_secured;
 mod ports;
@@ -49,6 +50,7 @@ pub use cli::{
     Output, almanac, almanac_binary, almanac_in, python, python_program, temporal_cli, workspace,
 };
 pub use definitions::{cron, many, paused_cron, with_schedule};
+pub use metrics::{SDK_METRICS, series};
 pub use nats::{Nats, NatsClient, Stored};
 pub use nats_secured::SecuredNats;
 pub use ports::free_port;

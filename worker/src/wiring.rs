@@ -176,7 +176,8 @@ fn specs(
                         let announcement_log = Arc::clone(&announcement_log);
                         move |heard| announcement_log.after(heard)
                     })
-                    .monitoring_with(Arc::clone(&shared.monitor));
+                    .monitoring_with(Arc::clone(&shared.monitor))
+                    .naming_in(Arc::clone(&shared.attention));
                     options.register_activities(ReconcileActivities::new(Arc::new(reconciler)));
                     Ok(())
                 })

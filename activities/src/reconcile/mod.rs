@@ -1,6 +1,7 @@
 //! A pass: observe, plan, apply, report.
 
 mod activity;
+mod attention;
 mod report;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
 
 pub use activity::ReconcileActivities;
+pub use attention::{AttentionList, AttentionReason, NeedAttention};
 
 use crate::blocking::compute;
 use crate::definitions::DefinitionSource;
@@ -25,6 +27,7 @@ use crate::schedules::{
     Adopter, Applied, Applier, DescribeScope, Fingerprints, InSyncCache, Observation, Observer,
     RequestError, ScheduleMonitor, Schedules, ServerClock,
 };
+use attention::Findings;
 use report::{conclude, report};
 
 /// Does passes for one project, over one registry.
@@ -39,6 +42,7 @@ pub struct Reconciler {
     /// other schedule to adopt.
     adopts_from: Option<Project>,
     monitor: Arc<ScheduleMonitor>,
+    attention: Arc<AttentionList>,
     /// Returns the worker's announcements after the one with this number.
     announcements_after: Box<dyn Fn(u64) -> Option<Vec<Announcement>> + Send + Sync>,
     /// Called after each full pass that was no dry run and tried every
@@ -71,6 +75,7 @@ impl Reconciler {
             fingerprints: Fingerprints::default(),
             adopts_from: None,
             monitor: Arc::default(),
+            attention: Arc::default(),
             announcements_after: Box::new(|_| None),
             on_full_pass: Box::new(on_full_pass),
         }
@@ -98,6 +103,13 @@ impl Reconciler {
     #[must_use]
     pub fn monitoring_with(mut self, monitor: Arc<ScheduleMonitor>) -> Self {
         self.monitor = monitor;
+        self
+    }
+
+    /// Puts the schedules that need attention into this list after each full pass.
+    #[must_use]
+    pub fn naming_in(mut self, attention: Arc<AttentionList>) -> Self {
+        self.attention = attention;
         self
     }
 
@@ -180,6 +192,15 @@ impl Reconciler {
         let mut done = conclude(input, &plan, applied.as_ref(), report);
         done.announcements = (self.announcements_after)(input.heard);
         self.report_end(input, &done, &plan, applied.as_ref(), observation.describes);
+        if input.only.is_none() && !input.dry_run && !done.interrupted {
+            self.attention.passed(&Findings {
+                project: &self.project,
+                snapshot: &snapshot,
+                plan: &plan,
+                applied: applied.as_ref(),
+                overdue: &self.monitor.overdue_schedules(),
+            });
+        }
         Ok(PassOutcome::Done(Box::new(done)))
     }
 
@@ -389,7 +410,7 @@ impl Reconciler {
             metrics::schedules("orphaned", counts.orphaned);
             metrics::schedules("contested", counts.contested);
             metrics::schedules("unreadable", counts.unreadable);
-            metrics::overdue(self.monitor.overdue_count());
+            metrics::overdue(self.monitor.overdue_schedules().len() as u64);
             self.monitor.log_zone_differences();
             metrics::missed(0);
             if !failed {

@@ -289,13 +289,11 @@ impl ScheduleMonitor {
         }
     }
 
-    /// Number of schedules that the last pass found overdue.
-    pub fn overdue_count(&self) -> u64 {
+    /// The schedules that the last pass found overdue.
+    pub fn overdue_schedules(&self) -> Vec<ScheduleId> {
         let state = self.lock();
-        state
-            .values()
-            .filter(|monitored| monitored.is_overdue)
-            .count() as u64
+        let overdue = state.iter().filter(|(_, monitored)| monitored.is_overdue);
+        overdue.map(|(id, _)| id.clone()).collect()
     }
 
     fn lock_zones(&self) -> MutexGuard<'_, BTreeMap<String, MonitoredZone>> {
@@ -448,7 +446,7 @@ mod tests {
         for (entry, now) in listings {
             monitor.listed(entry, u64::from(entry.paused), expected(&spec), at(now));
         }
-        monitor.overdue_count() == 1
+        monitor.overdue_schedules().len() == 1
     }
 
     #[test]
@@ -596,7 +594,7 @@ mod tests {
                 monitored.due = None;
             }
             monitor.listed(&entry, 0, expected(&spec), at("2026-01-02T09:00:01Z"));
-            monitor.overdue_count()
+            monitor.overdue_schedules().len()
         };
         assert_eq!(known(&["2026-01-03T03:00:00Z", "2026-01-04T03:00:00Z"]), 1);
         assert_eq!(known(&["2026-01-03T04:00:00Z", "2026-01-04T04:00:00Z"]), 0);

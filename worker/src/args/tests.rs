@@ -29,6 +29,7 @@ fn each_flag_has_its_documented_default() {
     assert_eq!(args.options(), Options::default());
     assert_eq!(args.reconcile_concurrency, 10);
     assert_eq!(args.rps, None);
+    assert_eq!(args.metrics_schedules, 0);
     assert_eq!(args.debounce, Duration::from_millis(500));
     assert_eq!(args.rescan_interval, Duration::from_secs(30));
     assert_eq!(args.startup_retry, Duration::from_mins(5));

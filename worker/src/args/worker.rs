@@ -112,6 +112,11 @@ pub struct WorkerArgs {
     /// End the process within this time after a signal
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = at_least_a_second)]
     pub shutdown_timeout: Duration,
+    /// Name up to this number of schedules in labels of metrics: those that need attention, the
+    /// most urgent first [default: none]
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true,
+        value_parser = clap::value_parser!(u16).range(0..=1000))]
+    pub metrics_schedules: u16,
     /// Write log lines in this format
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,

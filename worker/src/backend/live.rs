@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use almanac_activities::event_stream::{EventStream, delivery_id};
 use almanac_activities::manual_runs::Range;
-use almanac_activities::reconcile;
+use almanac_activities::reconcile::{self, AttentionList};
 use almanac_activities::router::{Arrival, EventRouter, Routed};
 use almanac_activities::schedules::view::{
     self, ListedSchedule, ScheduleDetail, ViewContext, ViewFiles,
@@ -39,7 +39,7 @@ use crate::fire_times;
 use crate::health::{Health, Readiness};
 use crate::reconcile_client::{ReconcileClient, ReconcileClientError};
 use crate::registry::{RecentReload, Registry, Reload, ReloadError};
-use crate::telemetry::MetricsPage;
+use crate::telemetry::{MetricsPage, needing_attention};
 
 /// Number of requests to Temporal that an HTTP request makes at a time.
 const CONCURRENCY: usize = 10;
@@ -59,6 +59,8 @@ pub struct Shared {
     pub metrics: MetricsPage,
     /// Observations from the passes of this process.
     pub monitor: Arc<ScheduleMonitor>,
+    /// The schedules that need attention, for the metrics page.
+    pub attention: Arc<AttentionList>,
     /// Address of Temporal's own UI, without a final slash.
     pub temporal_ui: Option<String>,
     /// Reader of timelines, with what several of them need.
@@ -113,7 +115,8 @@ impl Backend for Shared {
     }
 
     fn metrics(&self) -> String {
-        self.metrics.render()
+        let found = self.attention.last();
+        self.metrics.render() + &found.as_ref().map(needing_attention).unwrap_or_default()
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {

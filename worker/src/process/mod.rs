@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_activities::event_stream::{EventStream, StreamSettings};
+use almanac_activities::reconcile::AttentionList;
 use almanac_activities::router::EventRouter;
 use almanac_activities::steps::{StepKeys, Steps};
 use almanac_activities::timeline::{TimelineLimits, TimelineReader};
@@ -194,6 +195,7 @@ impl Process {
             health: Arc::new(Health::new(Timestamp::now())),
             metrics: metrics.clone(),
             monitor: Arc::default(),
+            attention: Arc::new(AttentionList::new(args.metrics_schedules.into())),
             temporal_ui: args.temporal_ui_url.clone(),
             timelines: TimelineReader::new(TimelineLimits {
                 described_within: DESCRIBED_WITHIN,

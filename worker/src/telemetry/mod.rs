@@ -11,7 +11,7 @@ mod page;
 
 pub use bridge::SdkMeter;
 pub use logs::{LogFormat, install_logs};
-pub use page::{MetricsPage, install_metrics};
+pub use page::{MetricsPage, install_metrics, needing_attention};
 
 /// Makes `tracing` ask every subscriber, for tests that read the log lines of their
 /// thread. While there is only one subscriber, `tracing` asks the subscriber of the

@@ -1,8 +1,10 @@
 //! The metrics page: one recorder, in the text format of Prometheus.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use almanac_activities::metrics::{self as names, Metric};
+use almanac_activities::reconcile::NeedAttention;
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use temporalio_common::telemetry::metrics::default_buckets_for;
@@ -48,6 +50,38 @@ impl MetricsPage {
     }
 }
 
+/// Returns the series of the schedules that need attention. If the recorder held them like the
+/// others, each schedule that once needed attention would keep a series.
+pub fn needing_attention(found: &NeedAttention) -> String {
+    let head = |metric: Metric| {
+        let (name, help) = (metric.as_str(), metric.description());
+        format!("# HELP {name} {help}\n# TYPE {name} gauge\n")
+    };
+    let mut page = String::new();
+    let (metric, omitted) = (
+        Metric::ScheduleNeedsAttention,
+        Metric::ScheduleNeedsAttentionOmitted,
+    );
+    if !found.named.is_empty() {
+        page += &head(metric);
+    }
+    for (definition, reason) in &found.named {
+        let (name, reason) = (metric.as_str(), reason.as_str());
+        // Neither an id nor a reason can have a character that needs an escape. Writing to text
+        // does not fail.
+        _ = writeln!(
+            page,
+            "{name}{{definition=\"{definition}\",reason=\"{reason}\"}} 1"
+        );
+    }
+    format!(
+        "{page}{}{} {}\n\n",
+        head(omitted),
+        omitted.as_str(),
+        found.omitted
+    )
+}
+
 fn builder() -> anyhow::Result<PrometheusBuilder> {
     let mut builder = PrometheusBuilder::new().set_buckets(&DURATIONS)?;
     for name in SDK_HISTOGRAMS {
@@ -75,7 +109,34 @@ pub fn install_metrics() -> anyhow::Result<MetricsPage> {
 
 #[cfg(test)]
 mod tests {
+    use almanac_activities::reconcile::AttentionReason;
+
     use super::*;
+
+    #[test]
+    fn schedules_that_need_attention_have_series_of_their_own() {
+        let found = NeedAttention {
+            named: vec![
+                ("late".parse().unwrap(), AttentionReason::Overdue),
+                ("edited".parse().unwrap(), AttentionReason::Drift),
+            ],
+            omitted: 7,
+        };
+        insta::assert_snapshot!(needing_attention(&found), @r#"
+        # HELP almanac_schedule_needs_attention Schedules that needed attention in the last full pass, as labels.
+        # TYPE almanac_schedule_needs_attention gauge
+        almanac_schedule_needs_attention{definition="late",reason="overdue"} 1
+        almanac_schedule_needs_attention{definition="edited",reason="drift"} 1
+        # HELP almanac_schedule_needs_attention_omitted Number of schedules that needed attention and are not named in a label.
+        # TYPE almanac_schedule_needs_attention_omitted gauge
+        almanac_schedule_needs_attention_omitted 7
+        "#);
+        insta::assert_snapshot!(needing_attention(&NeedAttention::default()), @"
+        # HELP almanac_schedule_needs_attention_omitted Number of schedules that needed attention and are not named in a label.
+        # TYPE almanac_schedule_needs_attention_omitted gauge
+        almanac_schedule_needs_attention_omitted 0
+        ");
+    }
 
     #[test]
     fn a_pass_and_an_sdk_latency_have_buckets() {
