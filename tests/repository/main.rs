@@ -8,6 +8,7 @@ mod crates;
 mod dashboard;
 mod files;
 mod links;
+mod logs;
 mod modules;
 mod promql;
 mod workflows;

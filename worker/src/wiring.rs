@@ -51,8 +51,7 @@ pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Part
     for secret in steps.unbound_secrets() {
         tracing::warn!(
             secret,
-            "the secret may be sent to any host; hint: --secret {secret}=SOURCE@HOST binds it to \
-             a host"
+            "the secret may be sent to any host; hint: --secret NAME=SOURCE@HOST binds it to a host"
         );
     }
     let events = args.nats_stream.settings(&args.steps.nats)?;

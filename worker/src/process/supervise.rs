@@ -39,6 +39,20 @@ pub(super) struct Supervisor {
     pub(super) grace: Duration,
 }
 
+/// Logs trouble that continues: as a warning at first, as an error once it has lasted, so
+/// that a person looks.
+macro_rules! log_trouble {
+    ($trouble:ident, $reason:expr, $message:literal) => {
+        let lasted = $trouble.lasted();
+        let (reason, for_s) = ($reason, lasted.as_secs());
+        if lasted < $trouble.warn_for {
+            tracing::warn!(reason, for_s, $message);
+        } else {
+            tracing::error!(reason, for_s, $message);
+        }
+    };
+}
+
 impl Supervisor {
     /// Runs the workers until `stop`, then waits for them to drain.
     pub(super) async fn run(self, runtime: Arc<CoreRuntime>, stop: CancellationToken) {
@@ -70,11 +84,15 @@ impl Supervisor {
                     }
                     let reason = crate::failure::causes(&error);
                     self.health.trouble(reason.clone());
-                    trouble.log("a worker ended; restarting all workers", &reason);
+                    log_trouble!(trouble, reason, "a worker ended; restarting all workers");
                 }
                 Err(error) => {
                     self.health.away(error.to_string());
-                    trouble.log("cannot connect to temporal; retrying", &error.to_string());
+                    log_trouble!(
+                        trouble,
+                        error.to_string(),
+                        "cannot connect to temporal; retrying"
+                    );
                 }
             }
             tokio::select! {
@@ -137,8 +155,7 @@ async fn after(token: &CancellationToken, wait: Duration) {
     tokio::time::sleep(wait).await;
 }
 
-/// Logs trouble that continues: as a warning at first, as an error once it has lasted, so
-/// that a person looks.
+/// Trouble that continues, with the time for which it is only worth a warning.
 #[derive(Debug)]
 struct Trouble {
     warn_for: Duration,
@@ -153,14 +170,9 @@ impl Trouble {
         }
     }
 
-    fn log(&mut self, what: &'static str, reason: &str) {
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let for_s = since.elapsed().as_secs();
-        if since.elapsed() < self.warn_for {
-            tracing::warn!(reason, for_s, "{what}");
-        } else {
-            tracing::error!(reason, for_s, "{what}");
-        }
+    /// The time for which the trouble has lasted.
+    fn lasted(&mut self) -> Duration {
+        self.since.get_or_insert_with(Instant::now).elapsed()
     }
 
     fn over(&mut self) {
