@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools run test browser manifests screenshots check msrv deny coverage fuzz histories bench archive clean
+.PHONY: help tools run test browser manifests screenshots check msrv deny coverage fuzz histories bench release clean
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -20,6 +20,14 @@ DENY_VERSION := 0.20.2
 DENY := $(TOOLS)/crates/cargo-deny-$(DENY_VERSION)
 # Without a way to GitHub, where the advisories are: DENY_CHECKS="bans licenses sources".
 DENY_CHECKS ?= advisories bans licenses sources
+# The tools of `make release`, in the same way.
+ABOUT_VERSION := 0.9.3
+ABOUT := $(TOOLS)/crates/cargo-about-$(ABOUT_VERSION)
+CYCLONEDX_VERSION := 0.5.9
+CYCLONEDX := $(TOOLS)/crates/cargo-cyclonedx-$(CYCLONEDX_VERSION)
+SBOM := $(TOOLS)/sbom
+# A release binary that `make release` packs, in place of building one.
+BINARY ?=
 # Minimum of covered lines of each crate, in percent.
 COVERAGE ?= 90
 # A fuzz target of tests/fuzz, or all; seconds for each.
@@ -82,8 +90,21 @@ bench: tools ## Compare Almanac with raw requests to the same server
 	$(CARGO) build --release --locked --workspace --bins
 	target/release/bench
 
-archive: ## Build the release binary and pack it, for a release
-	CARGO="$(CARGO)" tools/archive.sh
+release: $(ABOUT)/bin/cargo-about $(CYCLONEDX)/bin/cargo-cyclonedx $(SBOM)/stamp ## Build the release binary and pack it into target/archive: licenses, SBOM, checksums
+	CARGO="$(CARGO)" CARGO_ABOUT="$(abspath $(ABOUT))" CARGO_CYCLONEDX="$(abspath $(CYCLONEDX))" \
+		tools/release.sh $(if $(BINARY),--binary "$(BINARY)")
+	$(SBOM)/bin/python tools/check_sbom.py target/archive/almanac-*.cdx.json
+
+$(ABOUT)/bin/cargo-about:
+	$(CARGO) install --locked --root $(ABOUT) --features cli cargo-about@$(ABOUT_VERSION)
+
+$(CYCLONEDX)/bin/cargo-cyclonedx:
+	$(CARGO) install --locked --root $(CYCLONEDX) cargo-cyclonedx@$(CYCLONEDX_VERSION)
+
+$(SBOM)/stamp: tools/release.txt
+	$(PYTHON) -m venv $(SBOM)
+	$(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/release.txt
+	touch $@
 
 clean: ## Remove what was built and the tools
 	$(CARGO) clean

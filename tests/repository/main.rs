@@ -11,4 +11,5 @@ mod links;
 mod logs;
 mod modules;
 mod promql;
+mod release;
 mod workflows;

@@ -36,7 +36,7 @@ fn workflows_call_targets_that_the_makefile_has() {
         }
     }
     for target in [
-        "check", "test", "msrv", "deny", "coverage", "fuzz", "archive",
+        "check", "test", "msrv", "deny", "coverage", "fuzz", "release",
     ] {
         assert!(called.contains(target), "no workflow calls make {target}");
     }

@@ -83,7 +83,7 @@ fn the_image_is_built_from_every_member_of_the_workspace() {
 #[test]
 fn the_archive_and_the_image_have_the_binary_of_the_same_script() {
     const SCRIPT: &str = "tools/build-release.sh";
-    for file in ["tools/archive.sh", "deploy/Dockerfile"] {
+    for file in ["tools/release.sh", "deploy/Dockerfile"] {
         let text = read(file);
         assert!(text.contains(SCRIPT), "{file}");
         assert!(!text.contains("cargo build"), "{file}");
