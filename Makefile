@@ -87,7 +87,7 @@ histories: $(STAMP) ## Record this version's histories of the workflows, for rep
 	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e -- replay::a_run steps:: after::two_workers
 
 bench: tools ## Compare Almanac with raw requests to the same server
-	$(CARGO) build --release --locked --workspace --bins
+	$(CARGO) build --release --locked --workspace --exclude custom-worker --bins
 	target/release/bench
 
 release: $(ABOUT)/bin/cargo-about $(CYCLONEDX)/bin/cargo-cyclonedx $(SBOM)/stamp ## Build the release binary and pack it into target/archive: licenses, SBOM, checksums

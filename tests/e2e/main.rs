@@ -12,6 +12,7 @@ mod commands;
 mod container;
 mod crash;
 mod credentials;
+mod custom_worker;
 mod destroying;
 mod dev;
 mod drift;

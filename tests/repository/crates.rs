@@ -167,7 +167,7 @@ fn each_crate_imports_those_below_it_that_it_may() {
         .collect();
     assert_eq!(
         others,
-        ["almanac-fuzz", "almanac-tests"],
+        ["almanac-fuzz", "almanac-tests", "custom-worker"],
         "crates without a layer"
     );
 }
@@ -206,14 +206,16 @@ fn the_bans_of_the_engines_are_those_of_the_workflows() {
 }
 
 #[test]
-fn only_the_tests_import_the_worker() {
+fn only_the_tests_and_the_example_import_the_worker() {
     let importers: Vec<String> = dependencies()
         .into_iter()
         .filter(|(_, dependencies)| dependencies.contains("almanac"))
         .map(|(name, _)| name)
         .collect();
     assert!(
-        importers.iter().all(|name| name == "almanac-tests"),
+        importers
+            .iter()
+            .all(|name| ["almanac-tests", "custom-worker"].contains(&name.as_str())),
         "{importers:?}"
     );
 }

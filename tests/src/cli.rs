@@ -192,7 +192,14 @@ pub fn almanac_binary() -> &'static Path {
         // As the tests themselves were built, so that the dependencies are
         // there already: a test of the `almanac` package brings its binary.
         build.args(if release {
-            &["build", "--release", "--workspace", "--bins"][..]
+            &[
+                "build",
+                "--release",
+                "--workspace",
+                "--exclude",
+                "custom-worker",
+                "--bins",
+            ][..]
         } else {
             &["test", "--no-run", "--workspace", "--test", "binary"][..]
         });

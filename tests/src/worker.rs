@@ -27,6 +27,7 @@ const BAD_GATEWAY: u16 = 502;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct WorkerCommand {
+    binary: PathBuf,
     port: u16,
     temporal: String,
     log: PathBuf,
@@ -51,6 +52,7 @@ impl WorkerCommand {
             "50ms",
         ];
         Self {
+            binary: almanac_binary().to_owned(),
             port,
             temporal: project.address().to_owned(),
             log: project.folder().join(format!("worker-{number:04}.log")),
@@ -59,6 +61,12 @@ impl WorkerCommand {
             launcher: Vec::new(),
         }
         .dir(project.definitions())
+    }
+
+    /// Runs this binary instead of `almanac`.
+    pub fn binary(mut self, binary: &Path) -> Self {
+        binary.clone_into(&mut self.binary);
+        self
     }
 
     /// Adds a flag and its value.
@@ -143,9 +151,9 @@ impl WorkerCommand {
                 .map(|(name, value)| (&**name, &**value)),
         );
         let Some((launcher, before)) = self.launcher.split_first() else {
-            return Supervised::spawn(almanac_binary(), &self.args, &env, &self.log);
+            return Supervised::spawn(&self.binary, &self.args, &env, &self.log);
         };
-        let program = almanac_binary().display().to_string();
+        let program = self.binary.display().to_string();
         let args = before.iter().chain([&program]).chain(&self.args);
         Supervised::spawn(Path::new(launcher), args, &env, &self.log)
     }

@@ -1,43 +1,111 @@
-//! The library of the `almanac` binary: configuration, registry, watcher, HTTP, command line
-//! and workers.
+//! Almanac as a library: its binary, with workflows and activities of your own.
+//!
+//! `almanac::builder().register_activities(Greetings).main()` is a whole program.
+//! The page `docs/your-own-rust.md` is a tutorial, and `examples/custom-worker` a whole crate.
+//! [`builder`] and [`Builder`] are the whole library. The hidden modules are the inside of the binary.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use almanac_base::text;
 use anyhow::Context as _;
+use temporalio_common::WorkflowDefinition;
+use temporalio_sdk::activities::ActivityImplementer;
+use temporalio_sdk::workflows::WorkflowImplementation;
 
 use crate::args::{Cli, Cmd, DevArgs, RunArgs};
 use crate::connect::Connector;
 use crate::process::Process;
 use crate::process::dev::{self, NatsServer, TemporalServer};
+use crate::registrations::Registrations;
 
+#[doc(hidden)]
 pub mod activity_log;
+#[doc(hidden)]
 pub mod args;
+#[doc(hidden)]
 pub mod backend;
+#[doc(hidden)]
 pub mod backoff;
+#[doc(hidden)]
 pub mod cli;
+#[doc(hidden)]
 pub mod connect;
 mod console;
 mod event_words;
 mod failure;
+#[doc(hidden)]
 pub mod fire_times;
 mod hardening;
+#[doc(hidden)]
 pub mod health;
+#[doc(hidden)]
 pub mod http;
 mod init;
+#[doc(hidden)]
 pub mod overview;
+#[doc(hidden)]
 pub mod process;
+#[doc(hidden)]
 pub mod reconcile_client;
+mod registrations;
+#[doc(hidden)]
 pub mod registry;
+#[doc(hidden)]
 pub mod telemetry;
 mod time_text;
 mod web_address;
 mod wiring;
 mod wording;
 
-/// Parses a command line, runs the command, and returns its exit code.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Returns a builder of the binary that has nothing but Almanac's own workflows and activities.
+pub fn builder() -> Builder {
+    Builder {
+        registrations: Registrations::default(),
+    }
+}
+
+/// The `almanac` binary, before it runs.
+///
+/// Its workflows and activities run on the task queue `almanac-PROJECT`, beside those of Almanac.
+#[derive(Debug)]
+#[must_use = "`main` runs the binary"]
+pub struct Builder {
+    registrations: Registrations,
+}
+
+impl Builder {
+    /// Adds a workflow, a type with the attribute `workflow` of the Temporal SDK.
+    pub fn register_workflow<W>(mut self) -> Self
+    where
+        W: WorkflowImplementation,
+        <W::Run as WorkflowDefinition>::Input: Send,
+    {
+        self.registrations.add_workflow::<W>();
+        self
+    }
+
+    /// Adds the activities of a value, whose `impl` has the attribute `activities` of the Temporal
+    /// SDK. The value is shared by all calls, and lives as long as the process.
+    pub fn register_activities<A>(mut self, activities: A) -> Self
+    where
+        A: ActivityImplementer + Send + Sync + 'static,
+    {
+        self.registrations.add_activities(activities);
+        self
+    }
+
+    /// Does what the `almanac` binary does: runs the command of the process's arguments, and
+    /// returns its exit code.
+    ///
+    /// Every command fails if a workflow or an activity has a name that Almanac uses itself, or was
+    /// added twice.
+    pub fn main(self) -> ExitCode {
+        main(&self.registrations)
+    }
+}
+
+fn main(registrations: &Registrations) -> ExitCode {
     console::report_panics();
     if let Err(error) = hardening::forbid_memory_dumps() {
         console::eprint(&format!(
@@ -47,7 +115,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if init::is_init() {
         return ended(init::run().unwrap_or_else(|error| failed(&error)));
     }
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Err(error) = registrations.check() {
+        return ended(failed(&error));
+    }
+    let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match args::parse(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -60,7 +131,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             });
         }
     };
-    ended(run(cli).unwrap_or_else(|error| failed(&error)))
+    ended(run(cli, registrations).unwrap_or_else(|error| failed(&error)))
 }
 
 /// Prints the error of a command that failed, and returns the exit code.
@@ -107,19 +178,19 @@ fn usage(error: &clap::Error, arguments: &[OsString]) {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+fn run(cli: Cli, registrations: &Registrations) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("almanac")
         .build()
         .context("cannot create the runtime")?;
-    let result = runtime.block_on(command(cli));
+    let result = runtime.block_on(command(cli, registrations));
     // Blocking work that is left must not delay the end of the process.
     runtime.shutdown_background();
     result
 }
 
-async fn command(cli: Cli) -> anyhow::Result<ExitCode> {
+async fn command(cli: Cli, registrations: &Registrations) -> anyhow::Result<ExitCode> {
     let variable = |name| std::env::var(name).ok().filter(|filter| !filter.is_empty());
     let filter = cli.log.or_else(|| variable("RUST_LOG"));
     let worker_filter = filter.as_deref().unwrap_or("info");
@@ -127,12 +198,12 @@ async fn command(cli: Cli) -> anyhow::Result<ExitCode> {
         Cmd::Run(args) => {
             console::detach();
             telemetry::install_logs(args.worker.log_format, worker_filter).context("--log")?;
-            work(args).await
+            work(args, registrations).await
         }
         Cmd::Dev(args) => {
             console::detach();
             telemetry::install_logs(args.worker.log_format, worker_filter).context("--log")?;
-            develop(args).await
+            develop(args, registrations).await
         }
         command => {
             // `validate` prints the errors of the files itself.
@@ -144,9 +215,9 @@ async fn command(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the command `almanac run`.
-async fn work(args: RunArgs) -> anyhow::Result<ExitCode> {
+async fn work(args: RunArgs, registrations: &Registrations) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::install_metrics()?;
-    let parts = wiring::parts(&args.project, &args.worker)?;
+    let parts = wiring::parts(&args.project, &args.worker, registrations.clone())?;
     let process = Process::new(args.project, args.worker, metrics, parts).await?;
     let connector = Connector::from_environment(process.identity())?;
     process.run(connector, std::future::pending()).await?;
@@ -154,7 +225,7 @@ async fn work(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Runs the command `almanac dev`.
-async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
+async fn develop(mut args: DevArgs, registrations: &Registrations) -> anyhow::Result<ExitCode> {
     let cli = dev::find_temporal_cli(args.temporal_cli.as_deref())?;
     let metrics = telemetry::install_metrics()?;
     args.worker.listen = dev::listen_address(args.worker.listen).await?;
@@ -167,7 +238,7 @@ async fn develop(mut args: DevArgs) -> anyhow::Result<ExitCode> {
     } else {
         None
     };
-    let parts = wiring::parts(&args.project, &args.worker)?;
+    let parts = wiring::parts(&args.project, &args.worker, registrations.clone())?;
     let mut process = Process::new(args.project.clone(), args.worker, metrics, parts).await?;
     console::eprint(&format!(
         "starting a temporal dev server, kept in {}",

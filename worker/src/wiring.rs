@@ -21,6 +21,7 @@ use crate::args::WorkerArgs;
 use crate::backend::Shared;
 use crate::http::{self, Authority};
 use crate::process::{AnnouncementLog, Parts, WorkerSpec};
+use crate::registrations::Registrations;
 use crate::registry::Registry;
 
 impl DefinitionSource for Registry {
@@ -45,7 +46,11 @@ fn take_large_updates(options: &mut WorkerOptions) {
 /// Checks the configuration and builds the parts of the process: the permissions of the HTTP
 /// API, the permissions of steps, and the workers. Returns an error if the configuration is
 /// wrong.
-pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Parts> {
+pub(crate) fn parts(
+    project: &Project,
+    args: &WorkerArgs,
+    registrations: Registrations,
+) -> anyhow::Result<Parts> {
     let authority = Authority::open(&args.auth)?;
     let steps = Arc::new(args.steps.open()?);
     for secret in steps.unbound_secrets() {
@@ -77,7 +82,14 @@ pub(crate) fn parts(project: &Project, args: &WorkerArgs) -> anyhow::Result<Part
             ))
         }),
         specs: Box::new(move |shared, announcement_log| {
-            specs(shared, announcement_log, &args, &to_call, keys.as_ref())
+            specs(
+                shared,
+                announcement_log,
+                &args,
+                &to_call,
+                keys.as_ref(),
+                registrations,
+            )
         }),
     })
 }
@@ -89,6 +101,7 @@ fn specs(
     args: &WorkerArgs,
     steps: &Arc<Steps>,
     keys: Option<&StepKeys>,
+    registrations: Registrations,
 ) -> Vec<WorkerSpec> {
     let project = &shared.project;
     let source: Arc<dyn DefinitionSource> = Arc::clone(&shared.registry) as _;
@@ -147,7 +160,7 @@ fn specs(
                         caller_check,
                         Arc::new(emitted),
                     ));
-                    Ok(())
+                    registrations.register(options)
                 })
             },
         },
