@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools run test browser manifests screenshots check msrv deny coverage fuzz histories bench release clean
+.PHONY: help tools run test browser manifests screenshots check msrv deny coverage fuzz histories upgrade-test bench release clean
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -33,9 +33,11 @@ COVERAGE ?= 90
 # A fuzz target of tests/fuzz, or all; seconds for each.
 TARGET ?= all
 SECONDS ?= 60
+# The revision of the earlier version of `make upgrade-test`; without it, the last tag.
+FROM ?=
 
 help: ## Print this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 tools: $(STAMP) ## Put the tools of the tests into .tools/, and install Chromium and systemd on Debian
 	tools/chromium.sh install
@@ -83,8 +85,11 @@ coverage: $(STAMP) ## Covered lines of `times`, `jq`, `events`, `steps`, `core` 
 fuzz: ## Search for inputs that break a promise: TARGET=cron SECONDS=60
 	CARGO="$(CARGO)" tools/fuzz.sh $(TARGET) $(SECONDS)
 
-histories: $(STAMP) ## Record this version's histories of the workflows, for replay
-	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e -- replay::a_run steps:: after::two_workers
+histories: $(STAMP) ## Record this version's histories and schedules, for the tests of later versions
+	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e -- replay::a_run steps:: after::two_workers upgrades::the_schedules_of_every_release_get_no_write::v1
+
+upgrade-test: $(STAMP) ## Let this version take over from an earlier one while runs are in progress: FROM=v0.1.0
+	CARGO="$(CARGO)" tools/upgrade-test.sh $(FROM)
 
 bench: tools ## Compare Almanac with raw requests to the same server
 	$(CARGO) build --release --locked --workspace --exclude custom-worker --bins

@@ -50,6 +50,8 @@ mod unreadable_schedules;
 mod untrusted_clients;
 mod untrusted_text;
 mod unwritable;
+mod upgrades;
+mod versioning;
 mod watching;
 mod web;
 mod webhooks;

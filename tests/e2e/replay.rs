@@ -31,9 +31,9 @@ use crate::fake_worker::{FakeWorker, Fate, Process, announcement_of, revision};
 use crate::workflow_client::{WorkflowClient, one};
 
 /// Environment variable. If it is set, the tests below write the histories of their runs.
-const RECORD: &str = "ALMANAC_RECORD_HISTORIES";
+pub(crate) const RECORD: &str = "ALMANAC_RECORD_HISTORIES";
 
-fn histories() -> PathBuf {
+pub(crate) fn histories() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("histories")
 }
 
@@ -81,10 +81,13 @@ async fn replay(history: History) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replays all runs of a workflow so far. Returns the number of runs.
-pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result<usize> {
+/// All runs of a workflow so far with their histories, the newest first.
+pub(crate) async fn chain(
+    project: &Project,
+    workflow: &str,
+) -> anyhow::Result<Vec<(String, History)>> {
     let (mut run, _) = project.temporal().run_of(workflow).await?;
-    let mut runs = 0;
+    let mut runs = Vec::new();
     while !run.is_empty() {
         let history = history(project, workflow, &run).await?;
         let first = history.events.first().and_then(|e| e.attributes.as_ref());
@@ -92,6 +95,16 @@ pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result
             anyhow::bail!("a history begins with a start");
         };
         let before = started.continued_execution_run_id.clone();
+        runs.push((std::mem::replace(&mut run, before), history));
+    }
+    Ok(runs)
+}
+
+/// Replays all runs of a workflow so far. Returns the number of runs.
+pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result<usize> {
+    let runs = chain(project, workflow).await?;
+    let number = runs.len();
+    for (run, history) in runs {
         let bytes = history.encode_to_vec();
         if let Err(error) = replay(history).await {
             // Kept for whoever looks into it: the server is gone by then.
@@ -101,10 +114,8 @@ pub(crate) async fn replays(project: &Project, workflow: &str) -> anyhow::Result
             std::fs::write(&file, bytes)?;
             return Err(error).with_context(|| format!("run {run}, kept as {}", file.display()));
         }
-        run = before;
-        runs += 1;
     }
-    Ok(runs)
+    Ok(number)
 }
 
 /// Replays the newest run of a workflow and, when asked to, keeps its history.
@@ -220,6 +231,9 @@ fn recorded() -> anyhow::Result<Vec<(PathBuf, History)>> {
     for release in std::fs::read_dir(histories())? {
         for file in std::fs::read_dir(release?.path())? {
             let path = file?.path();
+            if path.extension().is_none_or(|it| it != "pb") {
+                continue;
+            }
             let history = History::decode(std::fs::read(&path)?.as_slice())?;
             found.push((path, history));
         }

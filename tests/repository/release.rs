@@ -68,18 +68,23 @@ fn the_versions_agree() {
     if let Some((newest, _)) = releases.first() {
         assert!(numbers(&version) >= numbers(newest), "{version} < {newest}");
     }
-    let chart = workspace().join("deploy/chart/Chart.yaml");
-    if let Ok(chart) = fs::read_to_string(chart) {
-        for key in ["version", "appVersion"] {
-            assert_eq!(values(&chart, key), [version.as_str()], "{key}");
-        }
+    let chart = read("deploy/chart/Chart.yaml");
+    for key in ["version", "appVersion"] {
+        assert_eq!(values(&chart, key), [version.as_str()], "{key}");
     }
-    let recorded: BTreeSet<_> = fs::read_dir(workspace().join("tests/histories"))
+    let histories = workspace().join("tests/histories");
+    let recorded: BTreeSet<_> = fs::read_dir(&histories)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     let all = releases.into_iter().map(|(version, _)| version);
     assert_eq!(recorded, all.chain([version]).collect());
+    for version in recorded {
+        for name in ["reconcile.pb", "run.pb", "definitions.yaml", "schedules"] {
+            let path = histories.join(&version).join(name);
+            assert!(path.exists(), "{version} has no {name}");
+        }
+    }
 }
 
 #[test]

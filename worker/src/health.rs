@@ -34,7 +34,7 @@ pub struct Readiness {
     pub ready: bool,
     /// Reason why the process is not ready; `None` if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub reason: Option<String>,
     /// State of the connection to Temporal.
     pub temporal: TemporalState,
     /// Time at which this process started.
@@ -68,6 +68,8 @@ struct Inner {
     pass_error: Option<String>,
     /// An error that this process found with Temporal or with its workers.
     own_error: Option<String>,
+    /// Reason why Temporal sends no tasks of new runs to this version of the worker deployment.
+    without_tasks: Option<String>,
 }
 
 impl Health {
@@ -82,6 +84,7 @@ impl Health {
             suspended: None,
             pass_error: None,
             own_error: None,
+            without_tasks: None,
         }))
     }
 
@@ -92,6 +95,8 @@ impl Health {
             Some("the worker is shutting down")
         } else if inner.progress == Progress::Ready {
             None
+        } else if inner.without_tasks.is_some() {
+            inner.without_tasks.as_deref()
         } else if inner.temporal == TemporalState::Connected {
             Some("no full pass has ended since the worker started")
         } else {
@@ -99,7 +104,7 @@ impl Health {
         };
         Readiness {
             ready: reason.is_none(),
-            reason,
+            reason: reason.map(str::to_owned),
             temporal: inner.temporal,
             started_at: inner.started_at,
             last_success: inner.last_success,
@@ -128,6 +133,12 @@ impl Health {
     /// Records another error than Temporal's absence that keeps this process from working.
     pub fn trouble(&self, error: impl Into<String>) {
         self.lock().own_error = Some(error.into());
+    }
+
+    /// Records the reason why Temporal sends no tasks of new runs to this version of the worker
+    /// deployment; `None` if it sends them.
+    pub fn without_tasks(&self, reason: Option<String>) {
+        self.lock().without_tasks = reason;
     }
 
     /// Takes the first status of the reconcile workflow, before this process announced itself.
@@ -363,8 +374,23 @@ mod tests {
         health.stopping();
         assert!(!health.is_ready());
         assert_eq!(
-            health.readiness().reason,
+            health.readiness().reason.as_deref(),
             Some("the worker is shutting down")
         );
+    }
+
+    #[test]
+    fn a_version_without_tasks_says_so_until_another_version_has_done_the_pass() {
+        let health = health();
+        health.away("no answer");
+        health.begin(None);
+        health.without_tasks(Some("no current version".to_owned()));
+        let readiness = health.readiness();
+        assert!(!readiness.ready);
+        assert_eq!(readiness.reason.as_deref(), Some("no current version"));
+        health.observe(&status("idle", 1, Some(10)));
+        assert_eq!(health.readiness().reason, None);
+        health.without_tasks(None);
+        assert!(health.readiness().ready);
     }
 }

@@ -32,6 +32,8 @@ pub mod cli;
 #[doc(hidden)]
 pub mod connect;
 mod console;
+#[doc(hidden)]
+pub mod deployment;
 mod event_words;
 mod failure;
 #[doc(hidden)]

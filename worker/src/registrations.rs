@@ -87,6 +87,11 @@ impl Registrations {
         check_names("activity", &activities, is_own)
     }
 
+    /// Returns `true` if nothing was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.register.is_empty()
+    }
+
     /// Registers everything with a worker.
     pub(crate) fn register(&self, options: &mut WorkerOptions) -> anyhow::Result<()> {
         for register in &self.register {

@@ -15,10 +15,12 @@ use almanac_workflows::follow::FollowRuns;
 use almanac_workflows::reconcile::ReconcileSchedules;
 use almanac_workflows::run::RunDefinition;
 use anyhow::Context as _;
+use temporalio_common::worker::VersioningBehavior;
 use temporalio_sdk::WorkerOptions;
 
 use crate::args::WorkerArgs;
 use crate::backend::Shared;
+use crate::deployment::{self, DeploymentVersion};
 use crate::http::{self, Authority};
 use crate::process::{AnnouncementLog, Parts, WorkerSpec};
 use crate::registrations::Registrations;
@@ -66,11 +68,14 @@ pub(crate) fn parts(
     let keys: Result<Vec<_>, _> = args.steps_key.iter().cloned().collect();
     let keys = keys.and_then(|keys| StepKeys::open(project, &keys));
     let keys = keys.context("--steps-key")?;
+    let version = args.deployment_version(!registrations.is_empty())?;
     let webhook_secrets = args.webhooks.open().context("--webhook-secret")?;
     let (args, to_call) = (args.clone(), Arc::clone(&steps));
+    let of_workers = version.clone();
     Ok(Parts {
         steps,
         keys: keys.clone(),
+        version,
         events,
         serve: Box::new(move |listener, shared, stop| {
             Box::pin(http::serve(
@@ -88,6 +93,7 @@ pub(crate) fn parts(
                 &args,
                 &to_call,
                 keys.as_ref(),
+                of_workers.as_ref(),
                 registrations,
             )
         }),
@@ -101,6 +107,7 @@ fn specs(
     args: &WorkerArgs,
     steps: &Arc<Steps>,
     keys: Option<&StepKeys>,
+    version: Option<&DeploymentVersion>,
     registrations: Registrations,
 ) -> Vec<WorkerSpec> {
     let project = &shared.project;
@@ -113,6 +120,7 @@ fn specs(
         WorkerSpec {
             name: "reconcile",
             queue: project.reconcile_queue(),
+            deployment: deployment::options(version, VersioningBehavior::AutoUpgrade),
             pollers: 2,
             register: Arc::new(|_, options| {
                 options.register_workflow::<ReconcileSchedules>()?;
@@ -123,6 +131,7 @@ fn specs(
         WorkerSpec {
             name: "run",
             queue: project.run_queue(),
+            deployment: deployment::options(version, VersioningBehavior::Pinned),
             pollers: 5,
             register: {
                 let (source, rate_limiter) = (Arc::clone(&source), Arc::clone(&rate_limiter));
@@ -167,6 +176,9 @@ fn specs(
         WorkerSpec {
             name: "own",
             queue: project.worker_queue(&shared.worker),
+            // The queue of one process is no part of a worker deployment, where it would stay known
+            // after the process. Temporal sends its tasks to this process in any case.
+            deployment: deployment::options(None, VersioningBehavior::Unspecified),
             pollers: 2,
             register: {
                 let shared = Arc::clone(shared);

@@ -68,7 +68,7 @@ async fn result(project: &Project, id: &str) -> anyhow::Result<Result<Value, Val
     }
 }
 
-async fn output(project: &Project, id: &str) -> anyhow::Result<Value> {
+pub(crate) async fn output(project: &Project, id: &str) -> anyhow::Result<Value> {
     match result(project, id).await? {
         Ok(output) => Ok(output),
         Err(error) => bail!("it did not complete: {error}"),
@@ -94,7 +94,11 @@ fn problem(failure: Failure) -> anyhow::Result<(String, Value)> {
 }
 
 /// Starts a run of a definition by its name.
-async fn start(project: &Project, definition: &str, input: Value) -> anyhow::Result<String> {
+pub(crate) async fn start(
+    project: &Project,
+    definition: &str,
+    input: Value,
+) -> anyhow::Result<String> {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let id = format!("{}/{definition}/{number}", project.name());

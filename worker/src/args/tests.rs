@@ -38,6 +38,39 @@ fn each_flag_has_its_documented_default() {
 }
 
 #[test]
+fn worker_versioning_needs_names_that_the_server_takes() {
+    let version = |flags: &str, has_other_code: bool| {
+        let args = run(&format!("almanac run --project p{flags}")).worker;
+        args.deployment_version(has_other_code)
+    };
+    assert_eq!(version("", true).unwrap(), None);
+    let named = version(" --worker-deployment prod/billing_1", false).unwrap();
+    let named = named.unwrap();
+    assert_eq!(named.deployment, "prod/billing_1");
+    assert_eq!(named.build_id, env!("CARGO_PKG_VERSION"));
+    let error = version(" --worker-deployment d", true).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("--worker-build-id is required")
+    );
+    let flags = " --worker-deployment d --worker-build-id 1.2.3+a4";
+    assert_eq!(version(flags, true).unwrap().unwrap().build_id, "1.2.3+a4");
+
+    let (fits, long) = ("d".repeat(200), "d".repeat(201));
+    assert!(version(&format!(" --worker-deployment {fits}"), false).is_ok());
+    for name in ["", "a.b", "a:b", "__a", "a;b", "a$b", "ä", &long] {
+        let line = format!("almanac run --project p --worker-deployment={name}");
+        assert!(refused(&line).contains("is not a name of a worker deployment"));
+        let line =
+            format!("almanac run --project p --worker-deployment d --worker-build-id={name}");
+        assert_eq!(parse(line.split(' ')).is_ok(), name == "a.b", "{name}");
+    }
+    let alone = refused("almanac run --project p --worker-build-id 1");
+    assert!(alone.contains("--worker-deployment"), "{alone}");
+}
+
+#[test]
 fn the_address_of_the_temporal_ui_is_a_web_address_without_more() {
     let given = |address: &str| format!("almanac run --project p --temporal-ui-url {address}");
     for (address, kept) in [

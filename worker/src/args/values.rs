@@ -26,6 +26,16 @@ pub(super) enum ValueError {
     /// The value is not the address of a web page.
     #[error("`{0}` is not an address that begins with http:// or https://")]
     WebAddress(String),
+    /// The value cannot name a worker deployment or one of its versions.
+    #[error("`{text}` is not a {what}; use 1 to 200 of the characters A-Z a-z 0-9 {others}")]
+    DeploymentText {
+        /// The value.
+        text: String,
+        /// The thing that the value should name.
+        what: &'static str,
+        /// The characters that are allowed beside letters and digits.
+        others: &'static str,
+    },
     /// The number is too small, or not finite.
     #[error("`{0}` is not above 0")]
     NotPositive(String),
@@ -51,6 +61,36 @@ pub(super) fn watch_interval(text: &str) -> Result<Duration, ValueError> {
         Ok(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds.into())),
         _ => Err(ValueError::WatchInterval(text.to_owned())),
     }
+}
+
+/// Parses the name of a worker deployment. The server refuses `.`, `:` and a leading `__`.
+pub(super) fn deployment_name(text: &str) -> Result<String, ValueError> {
+    deployment_text(text, "name of a worker deployment", "- _ /")
+}
+
+/// Parses a build ID of a version of a worker deployment.
+pub(super) fn build_id(text: &str) -> Result<String, ValueError> {
+    deployment_text(text, "build ID", "- _ / . +")
+}
+
+/// Checks a text that appears in commands, without quotes.
+fn deployment_text(
+    text: &str,
+    what: &'static str,
+    others: &'static str,
+) -> Result<String, ValueError> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || (c != ' ' && others.contains(c));
+    let is_good = (1..=200).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(is_allowed);
+    if is_good {
+        return Ok(text.to_owned());
+    }
+    Err(ValueError::DeploymentText {
+        text: text.to_owned(),
+        what,
+        others,
+    })
 }
 
 /// Parses the address of a web page, and removes a final slash.

@@ -10,8 +10,9 @@ use almanac_base::names::Project;
 use almanac_core::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::{Args, ValueEnum};
 
-use super::values::{at_least_a_second, duration, rate, web_address};
+use super::values::{at_least_a_second, build_id, deployment_name, duration, rate, web_address};
 use super::{AuthArgs, DEFINITIONS, NatsStreamArgs, StepArgs, WebhookArgs};
+use crate::deployment::{BUILD_ID, DeploymentVersion};
 use crate::telemetry::LogFormat;
 
 /// The flags of `almanac run`.
@@ -105,6 +106,15 @@ pub struct WorkerArgs {
     /// for `almanac adopt`.
     #[arg(long, value_name = "PROJECT")]
     pub adopts_from: Option<Project>,
+    /// Use worker versioning, as a version of this worker deployment
+    ///
+    /// A run of steps ends on the version that it began with. Temporal sends no tasks to the
+    /// worker until its version is made the deployment's current one.
+    #[arg(long, value_name = "NAME", value_parser = deployment_name)]
+    pub worker_deployment: Option<String>,
+    /// Build ID of this version of the worker deployment [default: Almanac's version]
+    #[arg(long, value_name = "ID", value_parser = build_id, requires = "worker_deployment")]
+    pub worker_build_id: Option<String>,
     /// Log an error instead of a warning once Temporal has been unavailable for this
     /// long; the worker continues to try
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
@@ -136,6 +146,27 @@ pub struct WorkerArgs {
 }
 
 impl WorkerArgs {
+    /// Returns the version of a worker deployment that this worker is; `None` without worker
+    /// versioning. The version of a worker with other code than Almanac's must have a name of its
+    /// own.
+    pub fn deployment_version(
+        &self,
+        has_other_code: bool,
+    ) -> Result<Option<DeploymentVersion>, BuildIdMissing> {
+        let Some(deployment) = self.worker_deployment.clone() else {
+            return Ok(None);
+        };
+        let build_id = match &self.worker_build_id {
+            Some(build_id) => build_id.clone(),
+            None if has_other_code => return Err(BuildIdMissing),
+            None => BUILD_ID.to_owned(),
+        };
+        Ok(Some(DeploymentVersion {
+            deployment,
+            build_id,
+        }))
+    }
+
     /// Returns the options that passes obey.
     pub fn options(&self) -> Options {
         Options {
@@ -146,6 +177,14 @@ impl WorkerArgs {
         }
     }
 }
+
+/// The worker has workflows or activities of its own, and the version of that code has no name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "--worker-build-id is required with --worker-deployment in a worker with workflows or \
+     activities of its own"
+)]
+pub struct BuildIdMissing;
 
 /// The values of `--drift`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -26,6 +26,8 @@ const START_INTERVAL: Duration = Duration::from_secs(30);
 pub(super) struct FollowStarter {
     pub(super) registry: Arc<Registry>,
     pub(super) project: Project,
+    /// `true` if the workers take part in worker versioning.
+    pub(super) is_versioned: bool,
     /// The connection; `None` until the process is connected.
     pub(super) clients: watch::Receiver<Option<Client>>,
 }
@@ -64,7 +66,7 @@ impl FollowStarter {
                 continue;
             };
             let schedules = Schedules::new(client, Arc::new(RateLimiter::new(None)));
-            match start_following(&schedules, &self.project).await {
+            match start_following(&schedules, &self.project, self.is_versioned).await {
                 Ok(()) => {
                     next = Instant::now() + START_INTERVAL;
                     if std::mem::take(&mut is_failing) {

@@ -17,6 +17,7 @@ mod follow_starter;
 mod shutdown;
 mod stale_run_eviction;
 mod supervise;
+mod version_watcher;
 mod workers;
 
 use std::future::Future;
@@ -49,10 +50,12 @@ use self::follow_starter::FollowStarter;
 pub(crate) use self::shutdown::Signals;
 use self::shutdown::grace;
 use self::supervise::Supervisor;
+use self::version_watcher::VersionWatcher;
 use crate::args::WorkerArgs;
 use crate::backend::Shared;
 use crate::backoff::random;
 use crate::connect::{self, Connector};
+use crate::deployment::DeploymentVersion;
 use crate::health::Health;
 use crate::registry::{ReadDepth, Registry, WatchOptions, spawn_watcher};
 use crate::telemetry::{MetricsPage, SdkMeter};
@@ -73,6 +76,8 @@ pub struct Parts {
     pub steps: Arc<Steps>,
     /// The keys that sign the steps of runs.
     pub keys: Option<StepKeys>,
+    /// The version of a worker deployment that this process is, with worker versioning.
+    pub version: Option<DeploymentVersion>,
     /// The stream from which events are taken, if there is one.
     pub events: Option<StreamSettings>,
     /// The function that serves HTTP.
@@ -153,6 +158,7 @@ impl Process {
         let Parts {
             steps,
             keys,
+            version,
             events,
             serve,
             specs,
@@ -222,7 +228,16 @@ impl Process {
             startup_retry: args.startup_retry,
             grace: grace(args.shutdown_timeout),
         };
+        let version_watcher = version.clone().map(|version| {
+            let watcher = VersionWatcher {
+                version,
+                health: Arc::clone(&shared.health),
+                clients: connected.clone(),
+            };
+            tokio::spawn(watcher.run(intake.clone()))
+        });
         let follow_starter = FollowStarter {
+            is_versioned: version.is_some(),
             registry: Arc::clone(&registry),
             project: project.clone(),
             clients: connected.clone(),
@@ -265,6 +280,9 @@ impl Process {
             finished("events", event_intake).await;
         }
         finished("follow starter", follow_starter).await;
+        if let Some(version_watcher) = version_watcher {
+            finished("version watcher", version_watcher).await;
+        }
         finished("supervisor", supervisor).await;
         finished("credentials", credentials).await;
         steps.end_unawaited().await;

@@ -40,6 +40,8 @@ pub struct WorkerSpec {
     pub name: &'static str,
     /// The task queue that the worker polls.
     pub queue: String,
+    /// The version of the worker, and the behavior of its workflows when workers are upgraded.
+    pub deployment: WorkerDeploymentOptions,
     /// Number of polls of each kind that wait at the server.
     pub pollers: usize,
     /// The function that adds the worker's workflows and activities.
@@ -98,9 +100,7 @@ impl WorkerSpec {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         let mut options = WorkerOptions::new(self.queue)
-            .deployment_options(WorkerDeploymentOptions::from_build_id(
-                env!("CARGO_PKG_VERSION").to_owned(),
-            ))
+            .deployment_options(self.deployment)
             .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(self.pollers.max(2)))
             .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(self.pollers))
             .sticky_queue_schedule_to_start_timeout(STICKY_LIMIT)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use almanac_core::record::RunMemo;
+use prost_types::FieldMask;
 use serde_json::Value;
 use temporalio_client::NamespacedClient;
 use temporalio_client::grpc::{OperatorService, WorkflowService};
@@ -15,13 +16,15 @@ use temporalio_common::protos::temporal::api::enums::v1::{
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_common::protos::temporal::api::operatorservice::v1::ListSearchAttributesRequest;
 use temporalio_common::protos::temporal::api::query::v1::WorkflowQuery;
-use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflow::v1::{
+    VersioningOverride, WorkflowExecutionInfo, WorkflowExecutionOptions,
+};
 use temporalio_common::protos::temporal::api::workflowservice::v1::{
     CountWorkflowExecutionsRequest, DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse, GetWorkflowExecutionHistoryRequest,
     ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse, QueryWorkflowRequest,
     StartWorkflowExecutionRequest, StartWorkflowExecutionResponse,
-    TerminateWorkflowExecutionRequest,
+    TerminateWorkflowExecutionRequest, UpdateWorkflowExecutionOptionsRequest,
 };
 
 use super::{PAGE_SIZE, RequestError, Schedules};
@@ -56,6 +59,40 @@ impl Schedules {
             WorkflowService::start_workflow_execution(&mut client, request).await
         })
         .await
+    }
+
+    /// Gives the running execution of a workflow this override of its versioning behavior, unless it
+    /// has the override.
+    pub(crate) async fn set_versioning(
+        &self,
+        id: &str,
+        wanted: VersioningOverride,
+    ) -> Result<(), RequestError> {
+        let answer = self.describe_workflow(id).await?;
+        let info = answer.workflow_execution_info.unwrap_or_default();
+        let live = info
+            .versioning_info
+            .and_then(|info| info.versioning_override);
+        if live.is_some_and(|live| live.r#override == wanted.r#override) {
+            return Ok(());
+        }
+        let request = UpdateWorkflowExecutionOptionsRequest {
+            namespace: self.client.namespace(),
+            workflow_execution: info.execution,
+            workflow_execution_options: Some(WorkflowExecutionOptions {
+                versioning_override: Some(wanted),
+                ..WorkflowExecutionOptions::default()
+            }),
+            update_mask: Some(FieldMask {
+                paths: vec!["versioning_override".to_owned()],
+            }),
+            identity: self.client.identity(),
+        };
+        self.send(request, |mut client, request| async move {
+            WorkflowService::update_workflow_execution_options(&mut client, request).await
+        })
+        .await
+        .map(drop)
     }
 
     /// The memo of the last run with a workflow id, if no schedule started it. `None` if there is

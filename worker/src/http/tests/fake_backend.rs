@@ -136,7 +136,7 @@ impl Backend for Fake {
     fn readiness(&self) -> Readiness {
         Readiness {
             ready: self.ready,
-            reason: (!self.ready).then_some("no full pass yet"),
+            reason: (!self.ready).then(|| "no full pass yet".to_owned()),
             temporal: TemporalState::Away,
             started_at: Timestamp::UNIX_EPOCH,
             last_success: None,
