@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use almanac_tests::{Project, Scheduler, WorkerCommand, on_one_scheduler, wait_for, workspace};
+use almanac_tests::{
+    Project, Scheduler, WorkerCommand, cargo, on_one_scheduler, wait_for, workspace,
+};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
@@ -18,10 +20,9 @@ const PROJECT: &str = "hello";
 /// Builds the example, with the features that the tests are built with. Its own test brings its
 /// binary.
 fn build() -> anyhow::Result<PathBuf> {
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let output = cargo()
         .args(["test", "--no-run", "--workspace", "--locked", "--quiet"])
         .args(["--test", "definitions", "--test", "binary"])
-        .current_dir(workspace())
         .output()?;
     let problem = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{problem}");

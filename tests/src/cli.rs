@@ -172,6 +172,25 @@ fn read_all(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
     })
 }
 
+/// Cargo in the workspace.
+///
+/// `cargo test` describes the tested package to the tests in variables. Some build scripts of
+/// dependencies run again when these change, and most of the workspace is then compiled again.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// The `almanac` binary, built now from the present sources, in the profile
 /// that the tests were built in (or in release, for benchmarks). `ALMANAC_BINARY` names another one.
 pub fn almanac_binary() -> &'static Path {
@@ -187,8 +206,7 @@ pub fn almanac_binary() -> &'static Path {
             folder = folder.parent().expect("a folder");
         }
         let release = folder.ends_with("release");
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.current_dir(workspace());
+        let mut build = cargo();
         // As the tests themselves were built, so that the dependencies are
         // there already: a test of the `almanac` package brings its binary.
         build.args(if release {

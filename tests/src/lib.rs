@@ -47,7 +47,8 @@ mod wait;
 mod worker;
 
 pub use cli::{
-    Output, almanac, almanac_binary, almanac_in, python, python_program, temporal_cli, workspace,
+    Output, almanac, almanac_binary, almanac_in, cargo, python, python_program, temporal_cli,
+    workspace,
 };
 pub use definitions::{cron, many, paused_cron, with_schedule};
 pub use metrics::{SDK_METRICS, series};
