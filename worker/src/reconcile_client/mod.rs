@@ -388,7 +388,7 @@ impl ReconcileClient {
                 // answer may come late, because many requests waited for their turn.
                 Err(ReconcileClientError::Absent(_))
                     if (absences < ABSENCES || tokio::time::Instant::now() + wait < deadline)
-                        && self.is_running().await =>
+                        && self.may_be_running().await =>
                 {
                     absences += 1;
                     tokio::time::sleep(wait).await;
@@ -398,14 +398,22 @@ impl ReconcileClient {
         }
     }
 
-    /// Returns `true` if the server says that the workflow is running.
-    async fn is_running(&self) -> bool {
+    /// Returns `false` if the server says that the workflow is not running. A description may still
+    /// be of a run that has continued as new, and an error says nothing.
+    async fn may_be_running(&self) -> bool {
         let options = WorkflowDescribeOptions::builder()
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
         let described = within(ANSWER_LIMIT, Box::pin(handle.describe(options))).await;
-        matches!(described, Ok(Ok(it)) if it.status() == WorkflowExecutionStatus::Running)
+        match described {
+            Ok(Ok(it)) => matches!(
+                it.status(),
+                WorkflowExecutionStatus::Running | WorkflowExecutionStatus::ContinuedAsNew
+            ),
+            Ok(Err(WorkflowInteractionError::NotFound(_))) => false,
+            Ok(Err(_)) | Err(_) => true,
+        }
     }
 
     async fn update_once<U: Update>(
