@@ -5,8 +5,12 @@ use almanac_tests::{
     json_payloads, on_both_schedulers, temporal_cli, wait_for,
 };
 use futures::{StreamExt, TryStreamExt};
+use prost::Message as _;
 use serde_json::{Value, json};
-use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads};
+use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads, WorkflowExecution};
+use temporalio_common::protos::temporal::api::enums::v1::WorkflowExecutionStatus;
+use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
 use tonic::Status;
 
 use crate::workflow_client::start_workflow;
@@ -357,6 +361,24 @@ async fn over(project: &Project) -> anyhow::Result<Answer> {
     Ok(Answer::Status(Box::new(status)))
 }
 
+/// The description of a run that has continued as new.
+fn continued() -> Vec<u8> {
+    let execution = WorkflowExecution {
+        workflow_id: "reconcile".to_owned(),
+        run_id: "earlier".to_owned(),
+    };
+    let info = WorkflowExecutionInfo {
+        execution: Some(execution),
+        status: WorkflowExecutionStatus::ContinuedAsNew.into(),
+        ..WorkflowExecutionInfo::default()
+    };
+    DescribeWorkflowExecutionResponse {
+        workflow_execution_info: Some(info),
+        ..DescribeWorkflowExecutionResponse::default()
+    }
+    .encode_to_vec()
+}
+
 /// The server refuses a query if too many wait for the same workflow.
 async fn a_query_that_the_server_is_too_busy_for_is_sent_again(
     on: Scheduler,
@@ -393,7 +415,7 @@ async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> 
     assert!(project.temporal().live(&id).await?.paused());
     assert_eq!(proxy.count(update), 2);
 
-    proxy.answer_once(update, "", over);
+    proxy.answer_once(update, "", over.clone());
     let args = ["trigger", "one", "--project", project.name()];
     almanac(proxy.address(), args)?.success()?;
     assert_eq!(proxy.count(update), 4);
@@ -401,6 +423,24 @@ async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> 
         Ok(project.temporal().live(&id).await?.runs() == 1)
     })
     .await?;
+
+    // The server may describe the run that has just ended, or not answer.
+    let others = Proxy::start(project.address()).await?;
+    let describe = "DescribeWorkflowExecution";
+    others.answer_once(update, "", over.clone());
+    others.answer_once(update, "", over);
+    others.answer_once(describe, "", Answer::Message(continued()));
+    others.fail(describe, 0, 1, tonic::Code::Unavailable);
+    let args = [
+        "pause",
+        "one",
+        "--reason",
+        "test",
+        "--project",
+        project.name(),
+    ];
+    almanac(others.address(), args)?.success()?;
+    assert_eq!(others.count(update), 3);
 
     // One that is over is not asked again.
     worker.kill()?;

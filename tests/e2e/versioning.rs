@@ -5,12 +5,11 @@ use almanac_tests::{
 };
 use anyhow::{Context, ensure};
 use serde_json::json;
-use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::enums::v1::VersioningBehavior;
 use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionVersioningInfo;
 use temporalio_common::protos::temporal::api::workflow::v1::versioning_override::Override;
-use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionRequest;
 
+use crate::events::describe;
 use crate::run_definition::go;
 use crate::steps::{output, start};
 
@@ -28,16 +27,7 @@ async fn versioning(
     project: &Project,
     id: &str,
 ) -> anyhow::Result<WorkflowExecutionVersioningInfo> {
-    let request = DescribeWorkflowExecutionRequest {
-        namespace: "default".to_owned(),
-        execution: Some(WorkflowExecution {
-            workflow_id: id.to_owned(),
-            run_id: String::new(),
-        }),
-    };
-    let mut service = project.temporal().service();
-    let answer = service.describe_workflow_execution(tonic::Request::new(request));
-    let info = answer.await?.into_inner().workflow_execution_info;
+    let info = describe(project, id).await?.workflow_execution_info;
     let info = info.context("an execution")?;
     info.versioning_info.context("no version yet")
 }

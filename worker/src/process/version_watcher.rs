@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::deployment::{DeploymentVersion, Routing};
 use crate::health::Health;
 
-/// Interval between two requests while Temporal does not send tasks to this version.
-const INTERVAL_WITHOUT_TASKS: Duration = Duration::from_secs(2);
+/// Interval between two requests while no version of the deployment gets tasks, or without an
+/// answer: the project may be waiting for this one.
+const INTERVAL_WAITING: Duration = Duration::from_secs(2);
 /// Interval between two requests otherwise.
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -58,14 +59,14 @@ impl VersionWatcher {
                     if !std::mem::replace(&mut is_failing, true) {
                         tracing::warn!(%error, "cannot read the worker deployment; trying again");
                     }
-                    tokio::time::sleep(INTERVAL_WITHOUT_TASKS).await;
+                    tokio::time::sleep(INTERVAL_WAITING).await;
                     continue;
                 }
             };
-            let wait = if routing == Routing::ToThis {
-                INTERVAL
+            let wait = if routing == Routing::ToNone {
+                INTERVAL_WAITING
             } else {
-                INTERVAL_WITHOUT_TASKS
+                INTERVAL
             };
             if last.as_ref() != Some(&routing) {
                 self.note(&routing, &client.namespace());
