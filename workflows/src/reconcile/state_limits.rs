@@ -92,7 +92,7 @@ pub(super) fn text(text: &mut String) {
 }
 
 /// Cuts the name of an operator, or another name.
-fn name(name: &mut String) {
+pub(super) fn name(name: &mut String) {
     cut_text(name, NAME_LIMIT);
 }
 

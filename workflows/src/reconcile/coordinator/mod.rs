@@ -388,9 +388,12 @@ impl Coordinator {
 }
 
 fn sync_ask(request: &SyncRequest) -> PassRequest {
+    // A request from the history of an earlier release may not have been checked.
+    let mut confirm = request.confirm.clone().filter(|digest| !digest.is_empty());
+    confirm.iter_mut().for_each(state_limits::name);
     PassRequest {
         dry_run: request.dry_run,
-        confirm: request.confirm.clone().filter(|digest| !digest.is_empty()),
+        confirm,
         ..PassRequest::full(Trigger::Sync)
     }
 }

@@ -395,6 +395,17 @@ fn a_state_whose_parts_are_all_full_fits_and_keeps_the_requests() {
     assert_eq!(machine.runs_pending(), pending);
 }
 
+/// The history of an earlier release may have one.
+#[test]
+fn a_confirmation_that_no_validator_checked_fits_in_the_input_of_its_pass() {
+    let mut machine = settled();
+    let input = raw(&json!({ "confirm": "x".repeat(2 * PAYLOAD_LIMIT) }));
+    update(&mut machine, "sync", &input, false).unwrap();
+    let (_, input) = run(&mut machine);
+    assert!(json_size(&input) <= PAYLOAD_LIMIT);
+    assert!(input.confirm.is_some(), "it does not become a plain pass");
+}
+
 #[test]
 fn overrides_that_the_workflow_cannot_remember_are_counted() {
     let mut machine = settled();
