@@ -399,7 +399,7 @@ fn a_state_whose_parts_are_all_full_fits_and_keeps_the_requests() {
 #[test]
 fn a_confirmation_that_no_validator_checked_fits_in_the_input_of_its_pass() {
     let mut machine = settled();
-    let input = raw(&json!({ "confirm": "x".repeat(2 * PAYLOAD_LIMIT) }));
+    let input = raw(&json!({ "confirm": "x".repeat(PAYLOAD_LIMIT) }));
     update(&mut machine, "sync", &input, false).unwrap();
     let (_, input) = run(&mut machine);
     assert!(json_size(&input) <= PAYLOAD_LIMIT);
