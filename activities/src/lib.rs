@@ -7,6 +7,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod blocking;
+pub mod codec;
 pub mod definitions;
 pub mod event_stream;
 pub mod follow;

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use almanac_base::names::READABLE;
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
-const ENCODING: &str = "encoding";
+pub(crate) const ENCODING: &str = "encoding";
 const JSON: &[u8] = b"json/plain";
 const NULL: &[u8] = b"binary/null";
 
@@ -16,6 +17,13 @@ pub fn encode_json(value: &Value) -> Payload {
         data: value.to_string().into_bytes(),
         ..Payload::default()
     }
+}
+
+/// Encodes a value as a `json/plain` payload that no codec encodes.
+pub(crate) fn encode_readable(value: &Value) -> Payload {
+    let mut payload = encode_json(value);
+    payload.metadata.insert(READABLE.to_owned(), Vec::new());
+    payload
 }
 
 /// Decodes a payload to a value. A payload that is not JSON becomes an object

@@ -173,7 +173,7 @@ def test_options_are_the_flags_that_no_other_value_sets() -> None:
     options = set(schema["properties"]["options"]["properties"])
     others = {
         "--project", "--dir", "--listen", "--shutdown-timeout", "--auth-token-file", "--nats-url",
-        "--nats-credentials", "--nats-cert", "--nats-key", "--nats-ca",
+        "--nats-credentials", "--nats-cert", "--nats-key", "--nats-ca", "--codec-key-file",
     }  # fmt: skip
     assert {f"--{option}" for option in options} == flags("run") - others
 
@@ -223,6 +223,7 @@ def test_everything_is_passed_on() -> None:
         "ALMANAC_DIR": "/definitions/current/orders",
         "ALMANAC_LISTEN": "[::]:8080",
         "ALMANAC_SHUTDOWN_TIMEOUT": "120s",
+        "ALMANAC_CODEC_KEY_FILE": "/etc/almanac/codec-keys/ring",
         "ALMANAC_AUTH": "token",
         "ALMANAC_AUTH_TOKEN_FILE": "/etc/almanac/auth-tokens/list",
         "ALMANAC_NATS_URL": "tls://nats-0.nats:4222,tls://nats-1.nats:4223",
@@ -248,7 +249,7 @@ def test_everything_is_passed_on() -> None:
     }
     assert sources == {
         "temporal-api-key": "temporal", "temporal-client": "temporal-client",
-        "temporal-ca": "authorities", "nats-credentials": "nats-almanac",
+        "temporal-ca": "authorities", "codec-keys": "payloads", "nats-credentials": "nats-almanac",
         "nats-client": "nats-client", "nats-ca": "authorities", "auth-tokens": "almanac-tokens",
         "secret-hub": "github-webhook", "secret-steps": "steps-key", "git-secret": "deploy-key",
     }  # fmt: skip
@@ -354,6 +355,7 @@ BAD: list[tuple[Manifest, str]] = [
     ({"options": {"drifts": "report"}}, "'drifts'"),
     ({"options": {"project": "other"}}, "'project'"),
     ({"options": {"drift": ["report"]}}, "/options/drift"),
+    ({"options": {"codec-endpoint": "https://a"}, "codec": {"keys": {"secret": "a"}}}, "at ''"),
     ({"options": {"auth": "jwt"}, "auth": {"tokens": {"secret": "a"}}}, "at ''"),
     ({"secrets": {"Hub": "a"}}, "Hub"),
     ({"secrets": {"hub": ""}}, "/secrets/hub"),

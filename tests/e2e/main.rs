@@ -17,6 +17,7 @@ mod destroying;
 mod dev;
 mod drift;
 mod due_runs;
+mod encryption;
 mod events;
 mod events_cli;
 mod events_nats;

@@ -166,6 +166,11 @@ impl OwnServer {
         self.0.address()
     }
 
+    /// Folder with the database's files.
+    pub fn folder(&self) -> &Path {
+        self.0.folder.path()
+    }
+
     /// Process id of the server.
     pub fn pid(&self) -> &str {
         self.0.process.pid()

@@ -8,15 +8,18 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use almanac_base::text;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use temporalio_common::WorkflowDefinition;
 use temporalio_sdk::activities::ActivityImplementer;
 use temporalio_sdk::workflows::WorkflowImplementation;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use crate::args::{Cli, Cmd, DevArgs, RunArgs};
+use crate::args::{Cli, Cmd, CodecServerArgs, DevArgs, RunArgs};
 use crate::connect::Connector;
-use crate::process::Process;
+use crate::http::Authority;
 use crate::process::dev::{self, NatsServer, TemporalServer};
+use crate::process::{Process, Signals};
 use crate::registrations::Registrations;
 
 #[doc(hidden)]
@@ -53,6 +56,7 @@ pub mod reconcile_client;
 mod registrations;
 #[doc(hidden)]
 pub mod registry;
+mod reloading_file;
 #[doc(hidden)]
 pub mod telemetry;
 mod time_text;
@@ -207,6 +211,11 @@ async fn command(cli: Cli, registrations: &Registrations) -> anyhow::Result<Exit
             telemetry::install_logs(args.worker.log_format, worker_filter).context("--log")?;
             develop(args, registrations).await
         }
+        Cmd::CodecServer(args) => {
+            console::detach();
+            telemetry::install_logs(args.log_format, worker_filter).context("--log")?;
+            serve_codec(args).await
+        }
         command => {
             // `validate` prints the errors of the files itself.
             let filter = filter.as_deref().unwrap_or("warn,almanac::registry=off");
@@ -220,8 +229,9 @@ async fn command(cli: Cli, registrations: &Registrations) -> anyhow::Result<Exit
 async fn work(args: RunArgs, registrations: &Registrations) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::install_metrics()?;
     let parts = wiring::parts(&args.project, &args.worker, registrations.clone())?;
+    let codec = args.worker.codec.clone();
     let process = Process::new(args.project, args.worker, metrics, parts).await?;
-    let connector = Connector::from_environment(process.identity())?;
+    let connector = Connector::from_environment(process.identity(), &codec)?;
     process.run(connector, std::future::pending()).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -241,6 +251,7 @@ async fn develop(mut args: DevArgs, registrations: &Registrations) -> anyhow::Re
         None
     };
     let parts = wiring::parts(&args.project, &args.worker, registrations.clone())?;
+    let codec = args.worker.codec.clone();
     let mut process = Process::new(args.project.clone(), args.worker, metrics, parts).await?;
     console::eprint(&format!(
         "starting a temporal dev server, kept in {}",
@@ -254,7 +265,8 @@ async fn develop(mut args: DevArgs, registrations: &Registrations) -> anyhow::Re
     let page = dev::welcome(&server, nats.as_ref(), process.address()?, &args.project);
     console::print(&page);
     process.link_temporal_ui(format!("http://{}", server.ui()));
-    let connector = Connector::to_dev_server(&server.address().to_string(), process.identity())?;
+    let connector =
+        Connector::to_dev_server(&server.address().to_string(), process.identity(), &codec)?;
     let mut lost = None;
     let result = process
         .run(connector, async {
@@ -272,6 +284,34 @@ async fn develop(mut args: DevArgs, registrations: &Registrations) -> anyhow::Re
     }
     result?;
     lost.map_or(Ok(ExitCode::SUCCESS), |why| Err(anyhow::anyhow!(why)))
+}
+
+/// Runs the command `almanac codec-server`.
+async fn serve_codec(args: CodecServerArgs) -> anyhow::Result<ExitCode> {
+    let file = connect::open_key_file(args.codec_key_file)?;
+    let authority = Authority::open(&args.auth)?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {} (--listen)", args.listen))?;
+    let address = listener.local_addr()?;
+    ensure!(
+        address.ip().is_loopback() || authority.is_asked_for(),
+        "anyone could decrypt payloads at {address}; hint: --auth token, or --listen on a loopback \
+         address"
+    );
+    let mut signals = Signals::take().context("cannot handle signals")?;
+    let stop = CancellationToken::new();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %address, "starting the codec server");
+    let codec = connect::of_file(&file);
+    let serving = http::serve_codec(listener, codec, args.allow_origin, authority, stop.clone());
+    let stopping = async {
+        let signal = signals.next().await;
+        tracing::info!(signal, "shutting down");
+        stop.cancel();
+    };
+    let following = stop.run_until_cancelled(file.follow());
+    tokio::join!(serving, stopping, following);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Waits for a NATS server to end by itself. Without one, waits for ever.

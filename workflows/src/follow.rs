@@ -22,6 +22,7 @@ use temporalio_workflow::{
     WorkflowTermination,
 };
 
+use crate::codec::{require_decrypted, require_readable};
 use crate::contracts;
 
 /// Maximum duration of one activity, which ends by itself before.
@@ -47,6 +48,7 @@ impl FollowRuns {
     /// Begins at the start of the workflow: runs that ended before start nothing.
     #[init]
     fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
+        require_decrypted(&input.payloads);
         let mut state = state(&input);
         let started = ctx.start_time();
         let started = started.and_then(|time| Timestamp::try_from(time).ok());
@@ -81,7 +83,9 @@ impl FollowRuns {
             let state = ctx.state(|s| s.state.clone());
             let outcome = ctx
                 .execute_activity(contracts::FollowRuns, state, options)
-                .await?;
+                .await;
+            require_readable(&outcome);
+            let outcome = outcome?;
             if outcome.idle {
                 return Ok(());
             }

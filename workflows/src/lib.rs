@@ -5,6 +5,7 @@
 
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
+mod codec;
 pub mod contracts;
 pub mod follow;
 pub mod reconcile;

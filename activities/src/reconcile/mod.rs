@@ -270,7 +270,12 @@ impl Reconciler {
                 .filter_map(|id| {
                     let loaded = snapshot.definitions.get(id)?;
                     let (definition, source) = (&loaded.definition, &loaded.source);
-                    let one = ScheduledDefinition::of(&project, definition, source)?;
+                    let one = ScheduledDefinition::of(
+                        &project,
+                        definition,
+                        source,
+                        &snapshot.encryption,
+                    )?;
                     Some((id.clone(), Arc::new(one)))
                 })
                 .collect(),

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use almanac_base::names::DefinitionId;
 use almanac_core::definition::Definition;
-use almanac_core::schedule::{Desired, Fingerprint};
+use almanac_core::schedule::{Desired, Encryption, Fingerprint};
 use almanac_core::snapshot::Snapshot;
 
 /// Fingerprints by definition, for one project.
 #[derive(Debug, Default)]
 pub struct Fingerprints(Mutex<BTreeMap<DefinitionId, Known>>);
 
-/// A fingerprint with the definition that it was computed for.
-type Known = (Arc<Definition>, Fingerprint);
+/// A fingerprint with the definition and the encryption that it was computed for.
+type Known = (Arc<Definition>, Encryption, Fingerprint);
 
 impl Fingerprints {
     /// The fingerprint of `desired`, which comes from a definition in
@@ -29,12 +29,18 @@ impl Fingerprints {
         match all.get(&desired.definition) {
             // The definition is the same object in memory, so it has not
             // changed.
-            Some((known, fingerprint)) if Arc::ptr_eq(known, &loaded.definition) => {
+            Some((known, encryption, fingerprint))
+                if Arc::ptr_eq(known, &loaded.definition) && *encryption == snapshot.encryption =>
+            {
                 fingerprint.clone()
             }
             _ => {
                 let fingerprint = desired.fingerprint();
-                let known = (Arc::clone(&loaded.definition), fingerprint.clone());
+                let known = (
+                    Arc::clone(&loaded.definition),
+                    snapshot.encryption.clone(),
+                    fingerprint.clone(),
+                );
                 all.insert(desired.definition.clone(), known);
                 fingerprint
             }

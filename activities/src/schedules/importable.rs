@@ -26,6 +26,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeSched
 
 use super::wire;
 use super::{is_being_adopted, original_note};
+use crate::codec::is_internal;
 
 /// The metadata key of a payload's encoding.
 const ENCODING: &str = "encoding";
@@ -374,7 +375,9 @@ impl Losses {
         if !external_payloads.is_empty() {
             self.add(format!("{what}, whose data is stored elsewhere"));
         }
-        let more = metadata.keys().filter(|key| !known.contains(&key.as_str()));
+        let more = metadata
+            .keys()
+            .filter(|key| !known.contains(&key.as_str()) && !is_internal(key));
         self.keys(&format!("the metadata of {what}"), more);
         let encoding = metadata.get(ENCODING).map_or(&[][..], Vec::as_slice);
         if encoding == b"binary/null" {

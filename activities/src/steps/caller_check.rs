@@ -15,6 +15,8 @@ use almanac_core::record::{DefinitionRef, RunInput};
 use almanac_steps::machine::Standard;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::{Client, NamespacedClient};
+use temporalio_common::data_converters::SerializationContextData;
+use temporalio_common::payload_visitor::decode_payloads;
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
@@ -136,7 +138,14 @@ impl CallerCheck {
                     let history = answer.into_inner().history.unwrap_or_default();
                     let first = history.events.into_iter().next();
                     return match first.and_then(|event| event.attributes) {
-                        Some(Attributes::WorkflowExecutionStartedEventAttributes(started)) => {
+                        Some(Attributes::WorkflowExecutionStartedEventAttributes(mut started)) => {
+                            let codec = self.client.options().data_converter.codec();
+                            let context = SerializationContextData::None;
+                            let decoded = decode_payloads(&mut started, codec, &context).await;
+                            decoded.map_err(|error| {
+                                let detail = format!("the run's input cannot be read: {error}");
+                                StepError::if_again(true, Standard::Communication, detail)
+                            })?;
                             Ok(started)
                         }
                         _ => Err(refused(

@@ -18,6 +18,12 @@ pub const RUN_WORKFLOW: &str = "RunDefinition";
 
 /// Key of each memo that Almanac writes.
 pub const MEMO_KEY: &str = "almanac";
+/// Key in the metadata of payloads that no codec encodes: the memos that Almanac writes, which other
+/// programs and later releases read without a key.
+pub const READABLE: &str = "almanac-readable";
+/// Key in the metadata of payloads that the worker's codec could not decode, with the reason. It is
+/// never sent.
+pub const UNDECODED: &str = "almanac-undecoded";
 
 /// A name that breaks its rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

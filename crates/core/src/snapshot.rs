@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::{DayCalendar, Definition, Diagnostic, EventType, Kind, Labels};
 use crate::record::ReportError;
+use crate::schedule::Encryption;
 
 /// Maximum number of archived documents that are remembered.
 pub const ARCHIVED_KEPT: usize = 100;
@@ -19,7 +20,8 @@ pub const ARCHIVED_KEPT: usize = 100;
 /// All definitions, calendars and event types, and the errors of the documents that fail.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {
-    /// Digest of the files' contents and relative paths, and of everything that could not be read.
+    /// Digest of the files' contents and relative paths, of everything that could not be read, and of
+    /// the encryption. So workers that encrypt differently hold different revisions.
     pub revision: Revision,
     /// Definitions that are served, including last good versions.
     pub definitions: BTreeMap<DefinitionId, Loaded>,
@@ -41,6 +43,8 @@ pub struct Snapshot {
     /// Definitions, calendars and event types that disappeared while this worker ran, the latest first; at most
     /// [`ARCHIVED_KEPT`]. The list is for people; no decision depends on it.
     pub archived: Vec<Archived>,
+    /// Encryption of the payloads that this worker puts into schedules.
+    pub encryption: Encryption,
 }
 
 /// A definition that is served.

@@ -64,7 +64,7 @@ labels:
 {{- end -}}
 {{- end -}}
 
-{{/* The project and the connection to Temporal, for the worker and for commands. */}}
+{{/* The project, the connection to Temporal and the codec, for the worker and for commands. */}}
 {{- define "almanac.env" -}}
 - name: ALMANAC_PROJECT
   value: {{ .Values.project | quote }}
@@ -98,13 +98,17 @@ labels:
 {{- end }}
 {{- end }}
 {{- end }}
+{{- if .Values.codec.keys.secret }}
+- name: ALMANAC_CODEC_KEY_FILE
+  value: {{ printf "/etc/almanac/codec-keys/%s" .Values.codec.keys.key | quote }}
+{{- end }}
 {{- end -}}
 
 {{/*
 The Secrets that are mounted, as YAML: the name of the folder below /etc/almanac, and the Secret.
 Whole Secrets are mounted, because the kubelet does not update a mounted `subPath`.
 */}}
-{{- define "almanac.temporalSecrets" -}}
+{{- define "almanac.commandSecrets" -}}
 {{- with .Values.temporal.apiKey.secret }}
 temporal-api-key: {{ . | quote }}
 {{- end }}
@@ -114,10 +118,13 @@ temporal-client: {{ . | quote }}
 {{- with .Values.temporal.tls.caSecret }}
 temporal-ca: {{ . | quote }}
 {{- end }}
+{{- with .Values.codec.keys.secret }}
+codec-keys: {{ . | quote }}
+{{- end }}
 {{- end -}}
 
 {{- define "almanac.workerSecrets" -}}
-{{- include "almanac.temporalSecrets" . }}
+{{- include "almanac.commandSecrets" . }}
 {{- with .Values.nats.credentials.secret }}
 nats-credentials: {{ . | quote }}
 {{- end }}

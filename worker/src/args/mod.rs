@@ -18,6 +18,7 @@ use clap::{
 use jiff::Timestamp;
 
 mod auth;
+mod codec;
 mod events;
 mod exec;
 mod manual_run_args;
@@ -33,6 +34,7 @@ pub use self::auth::{
     AuthArgs, AuthMode, AuthUsage, ChosenAuth, JwtAlgorithm, JwtRules, KeyPlace, Network,
     NetworkError, ProxyRules,
 };
+pub use self::codec::{CodecArgs, CodecServerArgs};
 pub use self::events::{
     DeadEventsArgs, EventArgs, EventsArgs, EventsCmd, ListEventsArgs, SendEventArgs,
     URL as EVENTS_URL, WorkerTarget,
@@ -112,6 +114,8 @@ pub enum Cmd {
     Events(EventsArgs),
     /// Run the steps of a definition in this process, without a server
     Exec(ExecArgs),
+    /// Decrypt payloads for the Temporal UI and CLI
+    CodecServer(CodecServerArgs),
     /// Write existing schedules of any owner as definitions
     Import(ImportArgs),
     /// Let definitions take over from schedules of other owners
@@ -321,6 +325,9 @@ pub struct Target {
     /// Print in this format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// The flags of the codec.
+    #[command(flatten)]
+    pub codec: CodecArgs,
 }
 
 /// The format in which a command prints.

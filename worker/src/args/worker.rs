@@ -11,7 +11,7 @@ use almanac_core::record::{DriftPolicy, Options, OrphanPolicy};
 use clap::{Args, ValueEnum};
 
 use super::values::{at_least_a_second, build_id, deployment_name, duration, rate, web_address};
-use super::{AuthArgs, DEFINITIONS, NatsStreamArgs, StepArgs, WebhookArgs};
+use super::{AuthArgs, CodecArgs, DEFINITIONS, NatsStreamArgs, StepArgs, WebhookArgs};
 use crate::deployment::{BUILD_ID, DeploymentVersion};
 use crate::telemetry::LogFormat;
 
@@ -134,6 +134,9 @@ pub struct WorkerArgs {
     /// heading applies to all flags after it.
     #[command(flatten)]
     pub auth: AuthArgs,
+    /// The flags of the codec.
+    #[command(flatten)]
+    pub codec: CodecArgs,
     /// The flag for the secrets of webhooks.
     #[command(flatten)]
     pub webhooks: WebhookArgs,

@@ -17,7 +17,7 @@ use almanac_base::names::{DefinitionId, Project, RUN_WORKFLOW, ScheduleId};
 use almanac_core::definition::{ParseContext, SearchAttribute, parse_file};
 use almanac_core::field::Field;
 use almanac_core::plan::value_text;
-use almanac_core::schedule::{Action, DEFAULT_CATCHUP_WINDOW, Desired, ScheduleValues};
+use almanac_core::schedule::{Action, DEFAULT_CATCHUP_WINDOW, Desired, Encryption, ScheduleValues};
 use almanac_core::write::{Written, write_document};
 use almanac_times::{Spec, UTC};
 use anyhow::{Context as _, bail};
@@ -184,6 +184,8 @@ impl Imported {
         let mut values = sayable(importable, &mut problems);
         let was_named = values.action.workflow_id.clone();
         values.action.workflow_id = project.run_workflow_id(&id);
+        // The worker that serves the definition decides the encryption.
+        values.action.encryption = Encryption::None;
         if values.definition.is_some() {
             // Steps run on the task queue of the project that has them.
             values.action = Action {

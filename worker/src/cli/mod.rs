@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use almanac_activities::codec::Codec;
 use almanac_activities::schedules::view::ViewContext;
 use almanac_activities::schedules::{RateLimiter, RequestError, Schedules, wire};
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
@@ -82,7 +83,9 @@ pub async fn run(command: Cmd) -> anyhow::Result<ExitCode> {
         Cmd::Schema => print_json(&json_schema()),
         Cmd::Completion(args) => generated_docs::completion(&args),
         Cmd::Man(args) => generated_docs::man(&args),
-        Cmd::Dev(_) | Cmd::Run(_) => anyhow::bail!("not a command of this module"),
+        Cmd::CodecServer(_) | Cmd::Dev(_) | Cmd::Run(_) => {
+            anyhow::bail!("not a command of this module")
+        }
     }
 }
 
@@ -92,11 +95,12 @@ struct Remote {
     reconciler: ReconcileClient,
     address: String,
     namespace: String,
+    codec: Codec,
 }
 
 impl Remote {
     async fn of(target: &Target) -> anyhow::Result<Self> {
-        let connector = Connector::from_environment(IDENTITY)?;
+        let connector = Connector::from_environment(IDENTITY, &target.codec)?;
         let client = connector
             .connect()
             .await
@@ -121,6 +125,7 @@ impl Remote {
             reconciler: ReconcileClient::new(client, target.project.clone()),
             address: connector.address(),
             namespace: connector.namespace().to_owned(),
+            codec: connector.codec().codec().clone(),
         })
     }
 
@@ -212,9 +217,9 @@ fn view_context<'a>(project: &'a Project, status: Option<&'a Status>) -> ViewCon
 }
 
 /// The definitions of folders, for a command that needs all of them. A folder that is missing
-/// or cannot be read is an error.
-async fn load(folders: &[PathBuf]) -> anyhow::Result<Arc<Registry>> {
-    let registry = Registry::new(folders.to_vec(), Duration::ZERO);
+/// or cannot be read is an error. `codec` encrypts the payloads of their schedules.
+async fn load(folders: &[PathBuf], codec: &Codec) -> anyhow::Result<Arc<Registry>> {
+    let registry = Registry::encrypting(folders.to_vec(), Duration::ZERO, codec.clone());
     registry.reload(ReadDepth::Contents).await?;
     let snapshot = registry.snapshot();
     if !snapshot.is_complete() {

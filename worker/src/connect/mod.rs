@@ -7,6 +7,7 @@
 //!
 //! [`Connector::connect`] tries once. Trying again is left to the supervisor.
 
+mod codec;
 mod credentials;
 mod expiry;
 mod tls;
@@ -24,6 +25,9 @@ use temporalio_client::{Client, ClientOptions, ConnectionOptions, Url};
 use temporalio_common::envconfig::load_client_config_profile;
 use temporalio_common::telemetry::metrics::TemporalMeter;
 
+use crate::args::CodecArgs;
+pub use codec::ChosenCodec;
+pub(crate) use codec::{of_file, open_key_file};
 use credentials::Origin;
 pub use credentials::{CredentialKind, CredentialStatus, Credentials, Expiry};
 
@@ -50,6 +54,7 @@ pub struct Connector {
     connection: ConnectionOptions,
     client: ClientOptions,
     credentials: Arc<Credentials>,
+    codec: ChosenCodec,
 }
 
 /// The settings of a connection, as the environment and files have them.
@@ -93,29 +98,40 @@ impl Settings {
 
 impl Connector {
     /// Reads the configuration. Temporal shows `identity` as the name of this process.
-    pub fn from_environment(identity: impl Into<String>) -> anyhow::Result<Self> {
+    pub fn from_environment(
+        identity: impl Into<String>,
+        codec: &CodecArgs,
+    ) -> anyhow::Result<Self> {
         let Settings { connection, client } = Settings::read()?;
-        Self::new(connection, client, identity.into(), Origin::Environment)
+        let (identity, origin) = (identity.into(), Origin::Environment);
+        Self::new(connection, client, identity, origin, codec)
     }
 
     /// A connector to a dev server's address, which ignores the environment.
-    pub fn to_dev_server(address: &str, identity: impl Into<String>) -> anyhow::Result<Self> {
+    pub fn to_dev_server(
+        address: &str,
+        identity: impl Into<String>,
+        codec: &CodecArgs,
+    ) -> anyhow::Result<Self> {
         let target: Url = format!("http://{address}")
             .parse()
             .with_context(|| format!("dev server's address `{address}`"))?;
         let connection = ConnectionOptions::new(target).build();
         let client = ClientOptions::new("default").build();
-        Self::new(connection, client, identity.into(), Origin::Fixed)
+        Self::new(connection, client, identity.into(), Origin::Fixed, codec)
     }
 
     fn new(
         mut connection: ConnectionOptions,
-        client: ClientOptions,
+        mut client: ClientOptions,
         identity: String,
         origin: Origin,
+        codec: &CodecArgs,
     ) -> anyhow::Result<Self> {
         install_tls();
         let target = connection.target.clone();
+        let codec = ChosenCodec::open(codec, &client.namespace)?;
+        client.data_converter = codec.data_converter();
         let credentials = Credentials::take(&mut connection, origin)?;
         connection.identity = identity;
         connection.connect_timeout = Some(CONNECT_LIMIT);
@@ -124,7 +140,13 @@ impl Connector {
             connection,
             client,
             credentials: Arc::new(credentials),
+            codec,
         })
+    }
+
+    /// The codec of the payloads.
+    pub fn codec(&self) -> &ChosenCodec {
+        &self.codec
     }
 
     /// The credentials of the connections.

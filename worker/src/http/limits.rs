@@ -27,6 +27,9 @@ impl BodyLimit {
     /// the answer that names the limit of events.
     pub(super) const EVENTS: Self = Self(1024 * 1024);
 
+    /// Limit of requests with payloads: several of the largest that Temporal takes, in Base64.
+    pub(super) const PAYLOADS: Self = Self(8 * 1024 * 1024);
+
     /// The limit in bytes.
     pub(super) const fn bytes(self) -> usize {
         self.0

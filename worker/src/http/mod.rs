@@ -17,6 +17,7 @@ mod activity;
 mod auth;
 mod cached;
 mod cached_map;
+mod codec_server;
 mod connection_limiter;
 mod cookies;
 mod cross_site;
@@ -69,6 +70,7 @@ use self::webhooks::Webhooks;
 use crate::backend::Backend;
 
 pub use self::auth::{AuthError, Authority, Caller, Credential, Scope};
+pub(crate) use self::codec_server::serve as serve_codec;
 pub use self::definitions::{DefinitionStatus, DefinitionView};
 
 /// Maximum number of requests that wait for a pass at a time: the server takes 10 updates

@@ -54,12 +54,14 @@ use self::version_watcher::VersionWatcher;
 use crate::args::WorkerArgs;
 use crate::backend::Shared;
 use crate::backoff::random;
-use crate::connect::{self, Connector};
+use crate::connect::{self, ChosenCodec, Connector};
 use crate::deployment::DeploymentVersion;
 use crate::health::Health;
 use crate::registry::{ReadDepth, Registry, WatchOptions, spawn_watcher};
 use crate::telemetry::{MetricsPage, SdkMeter};
 
+/// Interval at which the process compares the keys in force with those of the snapshot.
+const ENCRYPTION_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum time for which the timeline of a page or of the API waits for descriptions.
 const DESCRIBED_WITHIN: Duration = Duration::from_millis(300);
 
@@ -173,7 +175,8 @@ impl Process {
             "starting almanac"
         );
 
-        let registry = Registry::new(args.dir.clone(), args.debounce);
+        let codec = connector.codec().clone();
+        let registry = Registry::encrypting(args.dir.clone(), args.debounce, codec.codec().clone());
         let (clients, connected) = watch::channel(None);
         let announcement_log: Arc<AnnouncementLog> = Arc::default();
         // In the order in which they end: the parts that take work in, the announcer, the
@@ -219,6 +222,7 @@ impl Process {
             let (clients, stop) = (connected.clone(), work.clone());
             async move { credentials.follow(clients, stop).await }
         });
+        let keys = tokio::spawn(follow_keys(codec, Arc::clone(&registry), work.clone()));
         let http = tokio::spawn(serve(listener, Arc::clone(&shared), intake.clone()));
         let supervisor = Supervisor {
             connector,
@@ -285,6 +289,7 @@ impl Process {
         }
         finished("supervisor", supervisor).await;
         finished("credentials", credentials).await;
+        finished("keys", keys).await;
         steps.end_unawaited().await;
         // No command is left, except those of workers that did not end in time.
         steps.kill_commands();
@@ -307,6 +312,27 @@ async fn watch_files(registry: Arc<Registry>, args: WorkerArgs, stop: Cancellati
         stop,
     );
     finished("watcher", watcher).await;
+}
+
+/// Follows the key file until `stop`. When another key encrypts, the registry gets another revision,
+/// and a pass encrypts the schedules again.
+async fn follow_keys(codec: ChosenCodec, registry: Arc<Registry>, stop: CancellationToken) {
+    let follow_encryption = async {
+        loop {
+            tokio::time::sleep(ENCRYPTION_INTERVAL).await;
+            // Before the first load, there is nothing to load again.
+            if registry.reloads() > 0
+                && registry.has_stale_encryption()
+                && let Err(error) = registry.reload(ReadDepth::Changed).await
+            {
+                tracing::error!(%error, "cannot load the definitions");
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        ((), ()) = async { tokio::join!(codec.follow(), follow_encryption) } => {}
+    }
 }
 
 /// Waits for a part of the process, and logs its panic.

@@ -10,7 +10,8 @@ mod run_poller;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use almanac_base::names::{DefinitionId, MEMO_KEY, Project, RECONCILE_WORKFLOW};
+use almanac_activities::codec::undecoded_reason;
+use almanac_base::names::{DefinitionId, MEMO_KEY, Project, READABLE, RECONCILE_WORKFLOW};
 use almanac_core::record::{
     AdoptAnswer, AdoptRequest, Announcement, HistoryEntry, HistoryRequest, NOT_AFTER,
     OverrideAnswer, OverrideRequest, Progress, Report, RunAnswer, RunKind, RunRequest, RunState,
@@ -112,7 +113,7 @@ impl ReconcileClient {
             UntypedWorkflow::new(RECONCILE_WORKFLOW),
             input,
             UntypedSignal::new(contract::DefinitionsChanged::NAME),
-            raw(announcement),
+            announced(announcement),
             options,
         );
         within(ANSWER_LIMIT, started)
@@ -178,13 +179,14 @@ impl ReconcileClient {
         &self,
         announcement: &Announcement,
     ) -> Result<(), ReconcileClientError> {
-        self.signal::<contract::DefinitionsChanged>(Some(announcement))
+        self.signal::<contract::DefinitionsChanged>(announced(announcement))
             .await
     }
 
     /// Asks for a pass, without waiting for an answer.
     pub async fn ask(&self) -> Result<(), ReconcileClientError> {
-        self.signal::<contract::Reconcile>(None).await
+        self.signal::<contract::Reconcile>(payload::<()>(None))
+            .await
     }
 
     /// State of the workflow, as the query `status` answers.
@@ -534,15 +536,12 @@ impl ReconcileClient {
         self.client.get_workflow_handle(self.workflow_id())
     }
 
-    async fn signal<S: Signal>(
-        &self,
-        input: Option<&S::Takes>,
-    ) -> Result<(), ReconcileClientError> {
+    async fn signal<S: Signal>(&self, input: RawValue) -> Result<(), ReconcileClientError> {
         let options = WorkflowSignalOptions::builder()
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let sent = handle.signal(UntypedSignal::new(S::NAME), payload(input), options);
+        let sent = handle.signal(UntypedSignal::new(S::NAME), input, options);
         within(ANSWER_LIMIT, sent)
             .await?
             .map_err(|error| self.failed(error))
@@ -573,6 +572,16 @@ fn payload<T: Serialize + 'static>(input: Option<&T>) -> RawValue {
     input.map_or_else(|| RawValue::new(Vec::new()), raw)
 }
 
+/// The payload of an announcement. No codec encodes it: it has nothing secret, and a worker without
+/// the key must not take it for something else than a worker with the key does.
+fn announced(announcement: &Announcement) -> RawValue {
+    let mut raw = raw(announcement);
+    for payload in &mut raw.payloads {
+        payload.metadata.insert(READABLE.to_owned(), Vec::new());
+    }
+    raw
+}
+
 fn raw<T: Serialize + 'static>(value: &T) -> RawValue {
     RawValue::from_value(
         &serde_json::to_value(value).unwrap_or_default(),
@@ -581,11 +590,10 @@ fn raw<T: Serialize + 'static>(value: &T) -> RawValue {
 }
 
 fn read<T: DeserializeOwned>(answer: RawValue) -> Result<T, ReconcileClientError> {
-    let data = answer
-        .payloads
-        .into_iter()
-        .next()
-        .map(|payload| payload.data)
-        .unwrap_or_default();
-    serde_json::from_slice(&data).map_err(|error| ReconcileClientError::Answer(error.to_string()))
+    let payload = answer.payloads.into_iter().next().unwrap_or_default();
+    if let Some(reason) = undecoded_reason(&payload) {
+        return Err(ReconcileClientError::Answer(reason));
+    }
+    serde_json::from_slice(&payload.data)
+        .map_err(|error| ReconcileClientError::Answer(error.to_string()))
 }

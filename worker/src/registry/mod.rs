@@ -30,6 +30,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use almanac_activities::codec::Codec;
+use almanac_base::names::Revision;
+use almanac_core::schedule::Encryption;
 use almanac_core::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
@@ -54,6 +57,7 @@ const FREED_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Registry {
     roots: Vec<PathBuf>,
+    codec: Codec,
     snapshot: ArcSwap<Snapshot>,
     state: Arc<tokio::sync::Mutex<State>>,
     pending: Mutex<Option<ReloadSummary>>,
@@ -110,12 +114,19 @@ impl Registry {
     /// only after it has not changed for `still_for`, as the watcher's debounce waits for
     /// events.
     pub fn new(roots: Vec<PathBuf>, still_for: Duration) -> Arc<Self> {
-        let loader = Loader::new(roots.clone(), still_for);
-        Self::with_loader(roots, loader)
+        Self::encrypting(roots, still_for, Codec::default())
     }
 
-    fn with_loader(roots: Vec<PathBuf>, loader: Loader) -> Arc<Self> {
+    /// A registry for a process that encrypts payloads with `codec`. The encryption is a part of the
+    /// snapshot; a change of it takes effect with the next reload.
+    pub fn encrypting(roots: Vec<PathBuf>, still_for: Duration, codec: Codec) -> Arc<Self> {
+        let loader = Loader::new(roots.clone(), still_for);
+        Self::with_loader(roots, loader, codec)
+    }
+
+    fn with_loader(roots: Vec<PathBuf>, loader: Loader, codec: Codec) -> Arc<Self> {
         Arc::new(Self {
+            codec,
             roots,
             snapshot: ArcSwap::default(),
             state: Arc::new(tokio::sync::Mutex::new(State {
@@ -246,6 +257,11 @@ impl Registry {
         .unwrap_or(Err(ReloadError))
     }
 
+    /// Returns `true` if the process encrypts otherwise than the snapshot says.
+    pub fn has_stale_encryption(&self) -> bool {
+        self.codec.encryption() != self.snapshot.load().encryption
+    }
+
     /// Waits for changes that this method has not returned before, and returns all of them.
     /// Only one task may call it: the one that announces.
     pub async fn changed(&self) -> ReloadSummary {
@@ -280,12 +296,19 @@ impl Registry {
     fn next_snapshot(&self, state: &State, loaded: &Loaded) -> Option<Next> {
         let before = self.before(state);
         let (before, view) = (before.as_deref(), &loaded.view);
-        if before.is_some_and(|before| before.revision == view.revision) {
+        let encryption = self.codec.encryption();
+        let revision = revision(&view.revision, &encryption);
+        if before.is_some_and(|before| before.revision == revision) {
             return None;
         }
         let empty = Snapshot::default();
         let previous = before.unwrap_or(&empty);
         let (snapshot, origins) = assemble(previous, &state.origins, view, &self.roots);
+        let snapshot = Snapshot {
+            revision,
+            encryption,
+            ..snapshot
+        };
         Some(Next {
             summary: ReloadSummary::between(before, &snapshot),
             changes: ReloadChanges::between(previous, &snapshot),
@@ -351,6 +374,14 @@ impl Registry {
         free_later((files_before, origins_before, before));
         Reload::Changed(summary)
     }
+}
+
+/// The revision of the files' contents and of the encryption.
+fn revision(files: &Revision, encryption: &Encryption) -> Revision {
+    if encryption.is_none() {
+        return files.clone();
+    }
+    Revision::of(format!("{files} {encryption}").as_bytes())
 }
 
 /// Frees `what` later, when nobody waits. Freeing takes as long as building took.

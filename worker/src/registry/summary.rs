@@ -27,7 +27,8 @@ pub struct ReloadSummary {
     /// Definitions that are new or differ, sorted.
     ///
     /// `None` if a full pass is needed: a schedule may have to be removed, the view became
-    /// complete or incomplete, there are more than 100 definitions, or this is the first load.
+    /// complete or incomplete, the encryption changed, there are more than 100 definitions, or this
+    /// is the first load.
     pub changed: Option<Vec<DefinitionId>>,
 }
 
@@ -59,7 +60,8 @@ impl ReloadSummary {
         removal |= loses_protection(before, now)
             || unnamed(before) != unnamed(now)
             || before.incomplete != now.incomplete;
-        let named = previous.is_some() && !removal && changed.len() <= CHANGED_LIMIT;
+        let needs_full_pass = removal || before.encryption != now.encryption;
+        let named = previous.is_some() && !needs_full_pass && changed.len() <= CHANGED_LIMIT;
         Self {
             previous: previous.map(|previous| previous.revision.clone()),
             revision: now.revision.clone(),

@@ -23,6 +23,7 @@ use super::coordinator::Coordinator;
 use super::handler_input;
 use super::pass_loop::{failure, is_over};
 use super::workflow::{ReconcileSchedules, Refusal, refusal, tick};
+use crate::codec::{require_decrypted, require_readable};
 use crate::contracts::{ManualRun, Select, reconciler};
 
 /// Maximum number of manual runs that are done at a time, each of another schedule.
@@ -159,7 +160,9 @@ async fn step(
         .summary(format!("{what} {}", order.id))
         .build();
     let done = ctx.execute_activity(ManualRun, order.clone(), options);
-    done.await.map_err(|error| {
+    let done = done.await;
+    require_readable(&done);
+    done.map_err(|error| {
         let timeout = error.as_timeout().map(TimeoutError::timeout_type);
         if timeout == Some(TimeoutType::ScheduleToStart) {
             Failure::NotStarted
@@ -172,6 +175,7 @@ async fn step(
 /// Handles the update `select`. It asks the registry of a worker that holds the current
 /// revision, because only registries know labels.
 pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection, Refusal> {
+    require_decrypted(&input.payloads);
     tick(ctx);
     let request: SelectRequest =
         handler_input::request(reconciler::Select::NAME, input, None).map_err(refusal)?;
@@ -193,9 +197,9 @@ pub(super) async fn select(ctx: &Context, input: &RawValue) -> Result<Selection,
         .summary(summary)
         .build();
     let done = ctx.execute_activity(Select, request.selector, options);
-    let mut selection = done
-        .await
-        .map_err(|error| refusal(failure(&error).into()))?;
+    let done = done.await;
+    require_readable(&done);
+    let mut selection = done.map_err(|error| refusal(failure(&error).into()))?;
     selection.ids.truncate(SELECTION_LIMIT);
     if !is_name(selection.revision.as_str()) {
         selection.revision = Revision::default();

@@ -19,6 +19,7 @@ use temporalio_workflow::{
 use super::coordinator::{Attempt, Coordinator, Next};
 use super::details;
 use super::workflow::{ReconcileSchedules, tick, time, unwound};
+use crate::codec::{is_unreadable, readable, require_readable};
 use crate::contracts::Reconcile;
 
 /// Heartbeat timeout: a pass whose worker is silent for this long has failed.
@@ -39,7 +40,7 @@ fn memo_to_keep(ctx: &Context) -> Option<MemoValues> {
         return None;
     }
     let mut kept = MemoValues::new();
-    kept.insert(MEMO_KEY, memo);
+    kept.insert(MEMO_KEY, readable(&memo));
     Some(kept)
 }
 
@@ -159,10 +160,19 @@ pub(super) async fn attempt(
         .do_not_eagerly_execute(true)
         .summary(summary)
         .build();
-    match ctx
+    let done = ctx
         .execute_activity(Reconcile, input.clone(), options)
-        .await
-    {
+        .await;
+    // Anyone can announce a worker and answer its probe, so no answer may fail the workflow task.
+    // The history remembers that an answer was not read, for replays by workers that can read it.
+    if input.pass == 0 && (is_unreadable(&done) || ctx.is_replaying()) {
+        let id = format!("unreadable-probe-{worker}-{}", ctx.history_length());
+        if ctx.patched(&id) {
+            return Attempt::Failed(format!("worker {worker}: its answer cannot be decrypted"));
+        }
+    }
+    require_readable(&done);
+    match done {
         Ok(PassOutcome::Done(done)) => Attempt::Done(done),
         Ok(PassOutcome::Refused {
             holds,

@@ -33,6 +33,7 @@ use temporalio_workflow::{
 use super::coordinator::Coordinator;
 use super::pass_loop::passes;
 use super::{handler_input, manual_run_lanes, probe_lanes};
+use crate::codec::{is_undecoded_signal, readable, require_decrypted};
 use crate::contracts::reconciler as contract;
 
 /// Age from which on a workflow run continues as new.
@@ -59,6 +60,8 @@ pub struct ReconcileSchedules {
     pub(super) project: Option<Project>,
     /// Number of history events of this workflow run.
     events: u32,
+    /// Number of the signals `definitions_changed` that this workflow run got.
+    announcements: u64,
     /// Time at which this workflow run is to continue as new.
     pub(super) ends: Timestamp,
 }
@@ -67,6 +70,7 @@ pub struct ReconcileSchedules {
 impl ReconcileSchedules {
     #[init]
     fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
+        require_decrypted(&input.payloads);
         let now = time(ctx.start_time()).unwrap_or_default();
         let coordinator = unwound(|| Coordinator::new(handler_input::state(&input), now));
         Self {
@@ -77,6 +81,7 @@ impl ReconcileSchedules {
             }),
             project: project(ctx.workflow_id()),
             events: 0,
+            announcements: 0,
             ends: now.saturating_add(LONGEST_RUN).unwrap_or(Timestamp::MAX),
         }
     }
@@ -97,7 +102,7 @@ impl ReconcileSchedules {
         if asks {
             let now = ctx.state(|s| s.coordinator.memo());
             if now != read_memo(&ctx.memo()) {
-                let value = Some(MemoValue::new(now));
+                let value = Some(MemoValue::new(readable(&now)));
                 let _never = ctx.upsert_memo([(MEMO_KEY, value)]);
             }
         }
@@ -125,7 +130,10 @@ impl ReconcileSchedules {
     #[signal(name = contract::DefinitionsChanged::NAME)]
     pub fn definitions_changed(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
         self.before_decision(ctx);
-        self.guarded(|coordinator| match handler_input::announcement(&input) {
+        self.announcements += 1;
+        let is_undecoded = is_undecoded_signal(ctx, self.announcements, &input.payloads);
+        let announcement = (!is_undecoded).then(|| handler_input::announcement(&input));
+        self.guarded(|coordinator| match announcement.flatten() {
             Some(announcement) => coordinator.receive_announcement(&announcement),
             None => coordinator.ignore(),
         });
@@ -390,6 +398,7 @@ impl ReconcileSchedules {
         input: &RawValue,
         decide: impl FnOnce(&mut Coordinator, &R) -> Result<A, RequestProblem>,
     ) -> Result<A, Refusal> {
+        require_decrypted(&input.payloads);
         self.before_decision(ctx);
         let request =
             handler_input::request(update, input, time(ctx.workflow_time())).map_err(refusal)?;
@@ -405,7 +414,7 @@ impl ReconcileSchedules {
             return;
         }
         let now = self.coordinator.memo();
-        let value = (now != read_memo(&ctx.memo())).then(|| MemoValue::new(now));
+        let value = (now != read_memo(&ctx.memo())).then(|| MemoValue::new(readable(&now)));
         if let Some(value) = value {
             // A value that Almanac made is always JSON.
             let _never = ctx.upsert_memo([(MEMO_KEY, Some(value))]);

@@ -50,6 +50,9 @@ pub enum RequestError {
     /// The server's answer lacks a part that every answer has.
     #[error("the server's answer cannot be read: {0}")]
     Undecodable(&'static str),
+    /// A payload of the answer cannot be decrypted, so the schedule is not known as a whole.
+    #[error("a payload cannot be read: {0}")]
+    Encrypted(String),
     /// The server did not answer, or could not serve the request now. The state
     /// after a write is unknown.
     #[error("the server is not available: {0}")]
@@ -89,6 +92,7 @@ impl RequestError {
             | Self::Denied(_)
             | Self::Failed(_)
             | Self::Undecodable(_)
+            | Self::Encrypted(_)
             | Self::Stale => true,
             Self::NotFound | Self::NoNamespace(_) | Self::AlreadyExists | Self::Unavailable(_) => {
                 false

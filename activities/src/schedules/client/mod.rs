@@ -17,6 +17,7 @@ use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::request_extensions::RetryConfigForCall;
 use temporalio_client::{Client, NamespacedClient, RetryOptions};
+use temporalio_common::payload_visitor::PayloadVisitable;
 use temporalio_common::protos::temporal::api::common::v1::Memo;
 use temporalio_common::protos::temporal::api::schedule::v1::{
     Schedule, ScheduleListEntry, SchedulePatch,
@@ -36,6 +37,7 @@ pub use workflows::WorkflowList;
 
 use super::{ListEntry, RateLimiter, wire};
 use crate::blocking::compute;
+use crate::codec::{decode_found, encode_fresh};
 use crate::jitter::jittered;
 use crate::steps::StepKeys;
 
@@ -194,7 +196,8 @@ impl Schedules {
     }
 
     /// Describes a schedule. An answer without a schedule is an error: a pass
-    /// would take it for an empty schedule and write over it.
+    /// would take it for an empty schedule and write over it. So is an answer
+    /// with a payload that cannot be decrypted.
     pub async fn describe(
         &self,
         id: &ScheduleId,
@@ -203,7 +206,7 @@ impl Schedules {
             namespace: self.client.namespace(),
             schedule_id: id.to_string(),
         };
-        let response = self
+        let mut response = self
             .send(request, |mut client, request| async move {
                 WorkflowService::describe_schedule(&mut client, request).await
             })
@@ -211,7 +214,28 @@ impl Schedules {
         if response.schedule.is_none() {
             return Err(RequestError::Undecodable("it has no schedule"));
         }
-        Ok(response)
+        self.decode(&mut response).await?;
+        match wire::undecoded(&response) {
+            Some(reason) => Err(RequestError::Encrypted(reason)),
+            None => Ok(response),
+        }
+    }
+
+    /// Decodes the payloads of an answer. Those that cannot be decrypted stay as they are.
+    pub(crate) async fn decode<M: PayloadVisitable>(
+        &self,
+        message: &mut M,
+    ) -> Result<(), RequestError> {
+        let codec = self.client.options().data_converter.codec();
+        let decoded = decode_found(message, codec).await;
+        decoded.map_err(|error| RequestError::Unavailable(error.to_string()))
+    }
+
+    /// Encodes the payloads of a request.
+    async fn encode<M: PayloadVisitable>(&self, message: &mut M) -> Result<(), RequestError> {
+        let codec = self.client.options().data_converter.codec();
+        let encoded = encode_fresh(message, codec).await;
+        encoded.map_err(|error| RequestError::Unavailable(error.to_string()))
     }
 
     /// The definition of the project that a schedule belongs to, as the list
@@ -300,7 +324,7 @@ impl Schedules {
         memo: Memo,
         request_id: String,
     ) -> Result<(), RequestError> {
-        let request = CreateScheduleRequest {
+        let mut request = CreateScheduleRequest {
             namespace: self.client.namespace(),
             schedule_id: id.to_string(),
             schedule: Some(schedule),
@@ -309,6 +333,7 @@ impl Schedules {
             request_id,
             ..Default::default()
         };
+        self.encode(&mut request).await?;
         self.send(request, |mut client, request| async move {
             WorkflowService::create_schedule(&mut client, request).await
         })
@@ -327,7 +352,7 @@ impl Schedules {
         conflict_token: Vec<u8>,
         request_id: String,
     ) -> Result<(), RequestError> {
-        let request = UpdateScheduleRequest {
+        let mut request = UpdateScheduleRequest {
             namespace: self.client.namespace(),
             schedule_id: id.to_string(),
             schedule: Some(schedule),
@@ -336,6 +361,7 @@ impl Schedules {
             request_id,
             ..Default::default()
         };
+        self.encode(&mut request).await?;
         self.send(request, |mut client, request| async move {
             WorkflowService::update_schedule(&mut client, request).await
         })

@@ -50,11 +50,12 @@ impl Schedules {
         &self,
         request: StartWorkflowExecutionRequest,
     ) -> Result<StartWorkflowExecutionResponse, RequestError> {
-        let request = StartWorkflowExecutionRequest {
+        let mut request = StartWorkflowExecutionRequest {
             namespace: self.client.namespace(),
             identity: self.client.identity(),
             ..request
         };
+        self.encode(&mut request).await?;
         self.send(request, |mut client, request| async move {
             WorkflowService::start_workflow_execution(&mut client, request).await
         })
@@ -329,7 +330,9 @@ impl Schedules {
                 },
             )
             .await;
-        let payloads = answer.ok()?.query_result?.payloads;
+        let mut result = answer.ok()?.query_result?;
+        self.decode(&mut result).await.ok()?;
+        let payloads = result.payloads;
         let metadata: Value = serde_json::from_slice(&payloads.first()?.data).ok()?;
         Some(metadata.get("currentDetails")?.as_str()?.to_owned())
     }

@@ -245,7 +245,8 @@ impl<'a> ViewFiles<'a> {
     /// The schedule that a definition asks for.
     fn desired(&self, id: &DefinitionId) -> Option<Desired> {
         let loaded = self.snapshot.definitions.get(id)?;
-        Desired::of(self.project, &loaded.definition, &loaded.source)
+        let desired = Desired::of(self.project, &loaded.definition, &loaded.source)?;
+        Some(desired.encrypted(&self.snapshot.encryption))
     }
 
     /// The definitions that ask for a schedule.

@@ -8,7 +8,7 @@ use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
 use almanac_core::definition::{RetryPolicy, SearchAttribute, WorkflowOptions};
 use almanac_core::field::HASH_VERSION;
 use almanac_core::record::{ActionMemo, RunMemo, pinned_steps};
-use almanac_core::schedule::{Action, LiveMemo};
+use almanac_core::schedule::{Action, Encryption, LiveMemo};
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::{
     Memo, Payload, Payloads, Priority, RetryPolicy as WireRetryPolicy, SearchAttributes,
@@ -21,7 +21,8 @@ use temporalio_common::protos::temporal::api::workflow::v1::NewWorkflowExecution
 use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
 use super::spec::{decode_duration, encode_duration};
-use crate::payload::{decode_json, encode_json};
+use crate::codec::{encryption_of, without_internal};
+use crate::payload::{decode_json, encode_json, encode_readable};
 
 /// The metadata key of a search attribute's type.
 const TYPE: &str = "type";
@@ -92,7 +93,7 @@ pub(crate) fn encode_start(
 ) -> StartWorkflowExecutionRequest {
     let mut info = encode_action(action);
     let fields = &mut info.memo.get_or_insert_default().fields;
-    fields.insert(MEMO_KEY.to_owned(), encode_json(&json!(memo)));
+    fields.insert(MEMO_KEY.to_owned(), encode_readable(&json!(memo)));
     StartWorkflowExecutionRequest {
         workflow_id: info.workflow_id,
         workflow_type: info.workflow_type,
@@ -147,7 +148,26 @@ pub(super) fn decode_action(info: &NewWorkflowExecutionInfo) -> Action {
         retry: info.retry_policy.as_ref().map(decode_retry),
         memo: decode_all(memo, |(key, _)| key.as_str() != MEMO_KEY, decode_json),
         search_attributes: decode_all(attributes, |_| true, decode_search_attribute),
+        encryption: decode_encryption(info),
     }
+}
+
+/// Encryption of the input, the memo and the summary, without Almanac's memo.
+fn decode_encryption(info: &NewWorkflowExecutionInfo) -> Encryption {
+    let input = info.input.iter().flat_map(|input| &input.payloads);
+    let memo = info.memo.iter().flat_map(|memo| &memo.fields);
+    let memo = memo.filter(|(key, _)| key.as_str() != MEMO_KEY);
+    let summary = info.user_metadata.iter();
+    let summary = summary.filter_map(|metadata| metadata.summary.as_ref());
+    let all = input.chain(memo.map(|(_, value)| value)).chain(summary);
+    Encryption::of_all(all.map(encryption_of))
+}
+
+/// The input as it is, to be encrypted again.
+pub(super) fn refreshed(input: Option<Payloads>) -> Option<Payloads> {
+    input.map(|input| Payloads {
+        payloads: input.payloads.into_iter().map(without_internal).collect(),
+    })
 }
 
 /// The arguments of the started workflow: the steps and the rest.
@@ -192,7 +212,7 @@ pub(super) fn set_memo(info: &mut NewWorkflowExecutionInfo, memo: &ActionMemo) {
     info.memo
         .get_or_insert_default()
         .fields
-        .insert(MEMO_KEY.to_owned(), encode_json(&json!(memo)));
+        .insert(MEMO_KEY.to_owned(), encode_readable(&json!(memo)));
 }
 
 /// Almanac's memo: readable, from a newer version, or missing. A memo that

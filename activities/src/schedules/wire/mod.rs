@@ -11,7 +11,7 @@ pub(crate) use action::{decode_run_memo, encode_start};
 pub(crate) use schedule::encode_overlap;
 pub use schedule::{
     Described, decode_values, encode_create, encode_update, live, owner_in, owner_memo, owner_of,
-    run_input,
+    run_input, undecoded,
 };
 pub(super) use spec::holds_duration;
 pub use spec::{decode_spec, encode_spec};

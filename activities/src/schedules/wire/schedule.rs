@@ -20,10 +20,11 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeSched
 
 use super::action::{
     decode_action, decode_input, decode_memo, decode_run_input, encode_action, encode_input,
-    set_memo, started, starting,
+    refreshed, set_memo, started, starting,
 };
 use super::spec::{decode_duration, decode_spec, decode_time, encode_duration, encode_spec};
-use crate::payload::{decode_json, encode_json};
+use crate::codec::undecoded_reason;
+use crate::payload::{decode_json, encode_readable};
 use crate::schedules::due_runs::Backend;
 
 /// Catch-up window that the server uses for a schedule without one.
@@ -80,7 +81,7 @@ pub fn owner_memo(project: &Project, definition: &DefinitionId) -> Memo {
         definition: definition.clone(),
     };
     Memo {
-        fields: HashMap::from([(MEMO_KEY.to_owned(), encode_json(&json!(owner)))]),
+        fields: HashMap::from([(MEMO_KEY.to_owned(), encode_readable(&json!(owner)))]),
     }
 }
 
@@ -125,6 +126,19 @@ pub fn live(
             .saturating_add(info.buffer_dropped)
             .saturating_add(info.missed_catchup_window),
     })
+}
+
+/// The reason for which a payload of a described schedule could not be decrypted. `None` if all
+/// could be.
+pub fn undecoded(response: &DescribeScheduleResponse) -> Option<String> {
+    let schedule = response.schedule.as_ref();
+    let info = started(schedule.and_then(|schedule| schedule.action.as_ref()));
+    let input = info.input.iter().flat_map(|input| &input.payloads);
+    let memo = info.memo.iter().flat_map(|memo| memo.fields.values());
+    let summary = info.user_metadata.iter();
+    let summary = summary.filter_map(|metadata| metadata.summary.as_ref());
+    let mut all = input.chain(memo).chain(summary);
+    all.find_map(undecoded_reason)
 }
 
 /// The argument that pins the steps of a schedule's runs.
@@ -194,7 +208,8 @@ pub fn encode_update(update: &Update, body: &Schedule) -> Schedule {
             }
             Field::PauseOnFailure => policies.pause_on_failure = values.pause_on_failure,
             Field::Action => {
-                let input = info.input.take();
+                // The encryption belongs to the action, so the input gets the same.
+                let input = refreshed(info.input.take());
                 info = encode_action(&values.action);
                 info.input = input;
             }

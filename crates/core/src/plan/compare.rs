@@ -10,7 +10,7 @@ use super::paused::{self, Pause};
 use super::{Cause, FieldChange, Policy, Remaining, Update};
 use crate::field::Field;
 use crate::record::{ActionMemo, DriftPolicy, Flag, Op, Override};
-use crate::schedule::{Desired, Fingerprint, Live, LiveMemo, base_of};
+use crate::schedule::{Action, Desired, Fingerprint, Live, LiveMemo, base_of, hash_of};
 
 /// Maximum length of a source in a memo, in bytes. A longer one loses its beginning.
 pub(super) const SOURCE_LIMIT: usize = 300;
@@ -59,7 +59,14 @@ pub fn compare(desired: &Desired, live: &Live, policy: &Policy<'_>) -> Compariso
     {
         let agrees = live.agrees(&expected, field);
         if changed.contains(&field) {
-            fields.insert(field, Cause::Definition);
+            let only_encryption = field == Field::Action
+                && memo.is_some_and(|memo| is_reencrypted(desired, live, memo));
+            let cause = if only_encryption {
+                Cause::Encryption
+            } else {
+                Cause::Definition
+            };
+            fields.insert(field, cause);
         } else if overridden.is_requested(field) {
             fields.insert(field, Cause::Override);
         } else if overridden.ended_fields.contains(&field) {
@@ -120,6 +127,15 @@ fn changed_fields(desired: &Desired, memo: Option<&ActionMemo>) -> BTreeSet<Fiel
         .into_iter()
         .filter(|field| base.get(field) != memo.base.get(field))
         .collect()
+}
+
+/// Returns `true` if the action differs from the one last written only in its encryption.
+fn is_reencrypted(desired: &Desired, live: &Live, memo: &ActionMemo) -> bool {
+    let action = Action {
+        encryption: live.values.action.encryption.clone(),
+        ..desired.values.action.clone()
+    };
+    hash_of(memo.v, &action.value()).as_ref() == memo.base.get(&Field::Action)
 }
 
 fn update(
@@ -215,6 +231,9 @@ fn reason(fields: &BTreeMap<Field, Cause>, ended: Option<&str>) -> String {
     let mut parts = Vec::new();
     if let Some(names) = of(Cause::Definition) {
         parts.push(format!("definition changed: {names}"));
+    }
+    if of(Cause::Encryption).is_some() {
+        parts.push("encryption changed".to_owned());
     }
     if let Some(names) = of(Cause::Drift) {
         parts.push(format!("drift corrected: {names}"));

@@ -222,6 +222,7 @@ impl Plan {
         for cause in causes {
             reasons.push(match cause {
                 Cause::Definition => "its definition changed".to_owned(),
+                Cause::Encryption => "its encryption changes".to_owned(),
                 Cause::Drift => "someone else changed it".to_owned(),
                 Cause::Override => match self.ended_overrides.get(&update.definition) {
                     Some(why) => format!("its override ended ({why})"),
@@ -356,8 +357,11 @@ fn create_block(create: &Create, deleted: &Definitions<'_>) -> Block {
         if field == Field::Action {
             // The worker decides where steps run, and the id decides the workflow ids.
             let members = value.as_object().into_iter().flatten();
-            let shown =
-                members.filter(|(name, _)| values.definition.is_none() && *name != "workflow_id");
+            let shown = members.filter(|(name, _)| match name.as_str() {
+                "encryption" => true,
+                "workflow_id" => false,
+                _ => values.definition.is_none(),
+            });
             block.fields.extend(shown.map(|(name, value)| FieldText {
                 name: format!("{field}.{name}"),
                 value: FieldValue::Is(value_text(field, value)),
@@ -401,6 +405,7 @@ fn names(fields: &BTreeSet<Field>) -> String {
 const fn words(cause: Cause) -> &'static str {
     match cause {
         Cause::Definition => "definition",
+        Cause::Encryption => "encryption",
         Cause::Drift => "changed by someone else",
         Cause::Override => "override",
         Cause::Finished => "actions used up",

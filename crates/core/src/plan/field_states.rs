@@ -80,7 +80,7 @@ fn verdict(field: Field, known: &Known, agrees: bool) -> Verdict {
     }
     match update.and_then(|update| update.fields.get(&field)) {
         Some(Cause::Drift) => return Verdict::Corrected,
-        Some(Cause::Definition) => return Verdict::Changed,
+        Some(Cause::Definition | Cause::Encryption) => return Verdict::Changed,
         Some(Cause::Override | Cause::Finished | Cause::Orphan | Cause::Adoption) => {
             return Verdict::Applied;
         }

@@ -285,6 +285,8 @@ pub struct Update {
 pub enum Cause {
     /// The definition in the YAML changed.
     Definition,
+    /// The encryption of payloads changed: it began or ended, or has another key.
+    Encryption,
     /// The schedule was changed outside Almanac.
     Drift,
     /// An override began or ended, or was restored.
@@ -352,7 +354,8 @@ pub fn scheduled(project: &Project, snapshot: &Snapshot) -> ScheduledDefinitions
         .definitions
         .iter()
         .filter_map(|(id, loaded)| {
-            ScheduledDefinition::of(&project, &loaded.definition, &loaded.source)
+            let (definition, source) = (&loaded.definition, &loaded.source);
+            ScheduledDefinition::of(&project, definition, source, &snapshot.encryption)
                 .map(|one| (id.clone(), Arc::new(one)))
         })
         .collect()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use almanac_base::names::{DefinitionId, Project, RUN_WORKFLOW, Revision, ScheduleId};
 use serde_json::{Value, json};
 
-use super::{Action, Fingerprint, ScheduleValues, base_of};
+use super::{Action, Encryption, Fingerprint, ScheduleValues, base_of};
 use crate::definition::{Definition, Program};
 use crate::field::{Base, HASH_VERSION};
 use crate::record::PinnedDefinition;
@@ -26,11 +26,18 @@ pub struct ScheduledDefinition {
     /// Unmanaged schedule that the schedule replaces. While the unmanaged schedule exists, this
     /// schedule is created paused.
     pub adopts: Option<ScheduleId>,
+    encryption: Encryption,
 }
 
 impl ScheduledDefinition {
-    /// Returns `None` if `definition` has no `schedule:`.
-    pub fn of(project: &Arc<Project>, definition: &Arc<Definition>, source: &str) -> Option<Self> {
+    /// The definition, with the encryption of the payloads of its schedule. `None` if `definition`
+    /// has no `schedule:`.
+    pub fn of(
+        project: &Arc<Project>,
+        definition: &Arc<Definition>,
+        source: &str,
+        encryption: &Encryption,
+    ) -> Option<Self> {
         let schedule = definition.schedule.as_ref()?;
         Some(Self {
             project: Arc::clone(project),
@@ -38,6 +45,7 @@ impl ScheduledDefinition {
             source: source.to_owned(),
             schedule: project.schedule_id(&definition.id),
             adopts: schedule.adopts.clone(),
+            encryption: encryption.clone(),
         })
     }
 
@@ -66,7 +74,7 @@ impl ScheduledDefinition {
         };
         Desired {
             adopts: self.adopts.clone(),
-            ..desired
+            ..desired.encrypted(&self.encryption)
         }
     }
 }
@@ -101,6 +109,7 @@ impl Action {
                 retry: block.retry.clone(),
                 memo: block.memo.clone(),
                 search_attributes: block.search_attributes.clone(),
+                encryption: Encryption::None,
             },
             Program::Steps(_) => Self {
                 workflow_type: RUN_WORKFLOW.to_owned(),
@@ -141,6 +150,15 @@ impl Desired {
             }),
             adopts: schedule.adopts.clone(),
         })
+    }
+
+    /// The schedule with payloads that are encrypted in this way, if it has any.
+    #[must_use]
+    pub fn encrypted(mut self, encryption: &Encryption) -> Self {
+        if *encryption != self.values.action.encryption && self.values.has_payloads() {
+            Arc::make_mut(&mut self.values).action.encryption = encryption.clone();
+        }
+        self
     }
 
     /// Hashes of the definition's values, as this release writes them.

@@ -3,12 +3,14 @@
 
 mod base;
 mod desired;
+mod encryption;
 mod live;
 mod note;
 mod values;
 
 pub use base::*;
 pub use desired::*;
+pub use encryption::*;
 pub use live::*;
 pub use note::*;
 pub use values::*;

@@ -9,6 +9,7 @@ use almanac_times::Spec;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::Encryption;
 use crate::definition::{OverlapPolicy, RetryPolicy, SearchAttribute, WorkflowOptions};
 use crate::field::Field;
 
@@ -50,6 +51,9 @@ pub struct Action {
     /// Memo of the workflow, without the key `almanac`.
     pub memo: BTreeMap<String, Value>,
     pub search_attributes: BTreeMap<String, SearchAttribute>,
+    /// Encryption of the input, the memo and the summary. No definition states it.
+    #[serde(skip_serializing_if = "Encryption::is_none")]
+    pub encryption: Encryption,
 }
 
 /// Catch-up window of a definition that states none.
@@ -104,8 +108,18 @@ impl ScheduleValues {
     }
 }
 
+impl ScheduleValues {
+    /// Returns `true` if the schedule carries payloads that can be encrypted.
+    pub fn has_payloads(&self) -> bool {
+        !self.input.is_empty()
+            || self.definition.is_some()
+            || !self.action.memo.is_empty()
+            || self.action.options.summary.is_some()
+    }
+}
+
 impl Action {
-    fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         let options = &self.options;
         let parts = [
             ("type", json!(self.workflow_type)),
@@ -122,6 +136,10 @@ impl Action {
             ("retry", json!(self.retry.as_ref().map(retry_value))),
             ("memo", json!(self.memo)),
             ("search_attributes", json!(self.search_attributes)),
+            (
+                "encryption",
+                json!((!self.encryption.is_none()).then_some(&self.encryption)),
+            ),
         ];
         let empty = |value: &Value| value.is_null() || *value == json!({});
         Value::Object(

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use almanac_activities::codec::Codec;
 use almanac_activities::schedules::{ImportableSchedule, QUIET, RequestError};
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_core::field::Field;
@@ -36,7 +37,7 @@ const DONE_LIMIT: Duration = Duration::from_mins(10);
 
 pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
-    let scheduled = definitions(&args).await?;
+    let scheduled = definitions(&args, &remote.codec).await?;
     let pairs = pairs(&args, &scheduled)?;
     let mut outcome = Outcome {
         digest: digest(&pairs),
@@ -81,8 +82,8 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The schedules that the files ask for.
-async fn definitions(args: &AdoptArgs) -> anyhow::Result<ScheduledDefinitions> {
-    let registry = super::load(&args.dir).await?;
+async fn definitions(args: &AdoptArgs, codec: &Codec) -> anyhow::Result<ScheduledDefinitions> {
+    let registry = super::load(&args.dir, codec).await?;
     let snapshot = registry.snapshot();
     if !snapshot.failed.is_empty() {
         let count = snapshot.failed.len();

@@ -46,7 +46,7 @@ struct Outcome {
 
 pub(super) async fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
-    let registry = super::load(&args.dir).await?;
+    let registry = super::load(&args.dir, &remote.codec).await?;
     let snapshot = registry.snapshot();
     let source: Arc<dyn DefinitionSource> = Arc::clone(&registry) as _;
     let passes = Passes::new(

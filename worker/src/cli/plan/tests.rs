@@ -5,7 +5,7 @@ use almanac_core::definition::{ParseContext, parse_file};
 use almanac_core::field::Field;
 use almanac_core::plan::{BlockKind, Cause, Create, Delete, FieldChange, Remaining, Update};
 use almanac_core::record::{ActionMemo, Held, Op, ReportError};
-use almanac_core::schedule::ScheduledDefinition;
+use almanac_core::schedule::{Encryption, ScheduledDefinition};
 use almanac_times::{Spec, compile_cron};
 use jiff::Timestamp;
 use serde_json::json;
@@ -29,7 +29,8 @@ fn create(id: &str, yaml: &str) -> Create {
     let documents = parse_file(&path, yaml.as_bytes(), &ParseContext { now });
     let definition = documents[0].definition().unwrap();
     let project = Arc::new(project());
-    let scheduled = ScheduledDefinition::of(&project, definition, &path).unwrap();
+    let scheduled =
+        ScheduledDefinition::of(&project, definition, &path, &Encryption::None).unwrap();
     Create::of(&Arc::new(scheduled), None)
 }
 

@@ -15,8 +15,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::keys::KeySet;
-use super::reloading_file::reloaded;
 use super::{AuthError, UnusableAuthority};
+use crate::reloading_file::reloaded;
 use crate::web_address::is_loopback;
 
 /// Interval between two fetches that no token causes.

@@ -12,9 +12,9 @@ use serde::Deserialize;
 
 use super::jwks::Jwks;
 use super::keys::KeySet;
-use super::reloading_file::ReloadingFile;
 use super::{AuthError, Refusal, Scope, signature_verifier};
 use crate::args::{JwtRules, KeyPlace};
+use crate::reloading_file::ReloadingFile;
 
 /// Maximum difference between clocks, in seconds.
 const LEEWAY: u64 = 60;

@@ -14,7 +14,6 @@ mod jwt;
 mod keys;
 pub(super) mod login;
 mod proxy;
-mod reloading_file;
 mod session;
 mod signature_verifier;
 mod tokens;
@@ -36,13 +35,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::jwt::Jwt;
-use self::reloading_file::ReloadingFile;
 use self::tokens::Tokens;
 use super::cookies::{SESSION, VALUE_LIMIT};
 use super::problem::Problem;
 use super::server::{self, Peer};
 use super::{cross_site, limits, pages};
 use crate::args::{AuthArgs, AuthUsage, ChosenAuth, ProxyRules};
+use crate::reloading_file::{ReloadingFile, Unusable as UnusableAuthority, UnusableFile};
 
 /// Minimum time between two fetches of keys that tokens cause.
 const REFETCH: Duration = Duration::from_secs(30);
@@ -131,11 +130,6 @@ pub enum Authority {
     Proxy(Arc<ProxyRules>),
 }
 
-almanac_base::message_error! {
-    /// The reason for which a file or an address does not give tokens or keys.
-    pub UnusableAuthority
-}
-
 /// An error in the flags of authority, or in the files that they name.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
@@ -143,14 +137,8 @@ pub enum AuthError {
     #[error(transparent)]
     Usage(#[from] AuthUsage),
     /// A file is missing or bad.
-    #[error("{flag}: {path}: {why}")]
-    File {
-        /// The flag that names the file.
-        flag: &'static str,
-        path: String,
-        /// Description of the error.
-        why: UnusableAuthority,
-    },
+    #[error(transparent)]
+    File(#[from] UnusableFile),
     /// None of the keys can be used with the accepted algorithms.
     #[error("--auth-jwt-algorithms: no key of {0} can be used with these")]
     Algorithms(String),
@@ -180,7 +168,7 @@ impl Authority {
     }
 
     /// Returns `true` if callers are identified.
-    pub(super) const fn is_asked_for(&self) -> bool {
+    pub(crate) const fn is_asked_for(&self) -> bool {
         !matches!(self, Self::None)
     }
 
@@ -284,15 +272,38 @@ pub(super) async fn authorize(
     request: Request,
     next: Next,
 ) -> Response {
+    let needed = if request.method().is_safe() {
+        Scope::Read
+    } else {
+        Scope::Operate
+    };
+    authorize_for(needed, authority, request, next).await
+}
+
+/// Passes a request on if its caller may read, whatever the request's method is.
+pub(super) async fn authorize_reading(
+    State(authority): State<Authority>,
+    request: Request,
+    next: Next,
+) -> Response {
+    authorize_for(Scope::Read, authority, request, next).await
+}
+
+async fn authorize_for(
+    needed: Scope,
+    authority: Authority,
+    request: Request,
+    next: Next,
+) -> Response {
     let (mut head, body) = request.into_parts();
-    let refusal = match permitted(&authority, &head).await {
+    let refusal = match permitted(needed, &authority, &head).await {
         Ok(caller) => {
             let shown = matches!(caller.credential, Credential::Bearer | Credential::Session);
             head.extensions.insert(caller);
             let asked = head.clone();
             let response = next.run(Request::from_parts(head, body)).await;
             return if shown && server::is_stream(response.headers()) {
-                response.map(|body| while_permitted(body, authority, asked))
+                response.map(|body| while_permitted(needed, body, authority, asked))
             } else {
                 response
             };
@@ -310,11 +321,11 @@ pub(super) async fn authorize(
 }
 
 /// Ends a stream when its caller's token or session ends.
-fn while_permitted(body: Body, authority: Authority, head: Parts) -> Body {
+fn while_permitted(needed: Scope, body: Body, authority: Authority, head: Parts) -> Body {
     let ended = async move {
         loop {
             sleep(RECHECK).await;
-            if permitted(&authority, &head).await.is_err() {
+            if permitted(needed, &authority, &head).await.is_err() {
                 return;
             }
         }
@@ -322,12 +333,7 @@ fn while_permitted(body: Body, authority: Authority, head: Parts) -> Body {
     Body::from_stream(body.into_data_stream().take_until(ended))
 }
 
-async fn permitted(authority: &Authority, head: &Parts) -> Result<Caller, Refusal> {
-    let needed = if head.method.is_safe() {
-        Scope::Read
-    } else {
-        Scope::Operate
-    };
+async fn permitted(needed: Scope, authority: &Authority, head: &Parts) -> Result<Caller, Refusal> {
     let Identified {
         name,
         scope,

@@ -201,7 +201,7 @@ async fn a_token_file_that_changes_is_read_again_and_a_bad_one_changes_nothing()
 
     let errors = || {
         let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
-        lines.matches("authority cannot be read").count()
+        lines.matches("the file cannot be read").count()
     };
     for (number, bad) in (1..).zip([Some(""), Some("short"), None, Some("\u{0}")]) {
         match bad {
@@ -231,7 +231,7 @@ async fn only_a_regular_file_is_read_and_nothing_else_is_waited_for() {
     let server = server_with(&file).await;
     let errors = || {
         let lines = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
-        lines.matches("authority cannot be read").count()
+        lines.matches("the file cannot be read").count()
     };
 
     let made = std::process::Command::new("mkfifo").arg(&next).status();

@@ -3,6 +3,7 @@
 
 mod after;
 mod calendars;
+mod encryption;
 mod event_types;
 mod files;
 mod follow;
@@ -30,7 +31,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::load::Loader;
-use super::{ReadDepth, Registry, Reload};
+use super::{Codec, ReadDepth, Registry, Reload};
 
 /// The text of a document that is valid.
 fn document(id: &str, text: &str) -> String {
@@ -151,7 +152,7 @@ fn registry(roots: &[PathBuf]) -> Arc<Registry> {
 
 fn patient_registry(roots: &[PathBuf], still_for: Duration, patience: Duration) -> Arc<Registry> {
     let loader = Loader::new(roots.to_vec(), still_for).with(parse, patience);
-    Registry::with_loader(roots.to_vec(), loader)
+    Registry::with_loader(roots.to_vec(), loader, Codec::default())
 }
 
 /// Reloads, and shows what is served.

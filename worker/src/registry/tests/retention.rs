@@ -439,7 +439,7 @@ async fn a_prepared_reload_reads_no_file_before_it_is_still() {
     let folder = Folder::new();
     folder.write("a.yaml", &document("a", "1"));
     let loader = Loader::new(vec![folder.root()], STILL).with(parse, Duration::from_mins(1));
-    let registry = Registry::with_loader(vec![folder.root()], loader);
+    let registry = Registry::with_loader(vec![folder.root()], loader, Codec::default());
     registry.reload(ReadDepth::Changed).await.unwrap();
     registry.changed().await;
     for is_late in [false, true] {

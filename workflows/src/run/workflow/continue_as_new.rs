@@ -1,5 +1,6 @@
 //! Continue-as-new: the next execution of the same run.
 
+use almanac_base::names::MEMO_KEY;
 use almanac_base::size::PAYLOAD_LIMIT;
 use almanac_core::record::{DefinitionRef, PinnedDefinition, RunInput};
 use almanac_steps::machine::{Fault, Machine, Standard};
@@ -9,6 +10,7 @@ use temporalio_common::data_converters::RawValue;
 use temporalio_workflow::{ContinueAsNewOptions, WorkflowContext, WorkflowTermination};
 
 use super::RunDefinition;
+use crate::codec::readable;
 
 /// Returns the input of the next execution of the same run.
 ///
@@ -80,7 +82,11 @@ fn memo_to_keep(ctx: &WorkflowContext<RunDefinition>) -> Option<MemoValues> {
     keys.sort_unstable();
     for key in keys {
         if let Ok(Some(value)) = memo.get::<Value>(key) {
-            kept.insert(key, value);
+            if key == MEMO_KEY {
+                kept.insert(key, readable(&value));
+            } else {
+                kept.insert(key, value);
+            }
         }
     }
     Some(kept)

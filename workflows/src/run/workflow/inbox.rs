@@ -27,6 +27,8 @@ pub(super) struct Inbox {
     /// Size of the signals since the last delivery, and of all signals, in bytes.
     heard: usize,
     total: usize,
+    /// Number of signals, also of those that were not events.
+    signals: u64,
     /// Number of signals that were not events, and the reason for the last of them.
     ignored: u64,
     why: String,
@@ -41,6 +43,19 @@ impl Inbox {
             dropped,
             ..Self::default()
         }
+    }
+
+    /// Counts a signal. Returns its number in this execution.
+    pub(super) fn count(&mut self) -> u64 {
+        self.signals += 1;
+        self.signals
+    }
+
+    /// Ignores a signal that could not be decrypted.
+    pub(super) fn ignore_undecoded(&mut self) {
+        self.ignored += 1;
+        "it cannot be decrypted".clone_into(&mut self.why);
+        self.news = true;
     }
 
     /// Receives a signal. The run continues, whatever the signal holds.

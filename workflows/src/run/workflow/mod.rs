@@ -33,6 +33,7 @@ use temporalio_workflow::{
     WorkflowContextView, WorkflowResult, WorkflowTermination,
 };
 
+use crate::codec::{is_undecoded_signal, readable, require_decrypted, require_readable};
 use crate::contracts::run::Event;
 use crate::contracts::{CurrentDefinition, Pause};
 use crate::run::place;
@@ -68,6 +69,7 @@ pub struct RunDefinition {
 impl RunDefinition {
     #[init]
     fn new(ctx: &WorkflowContextView, input: RawValue) -> Self {
+        require_decrypted(&input.payloads);
         let input = read_input(&input);
         Self {
             inbox: Inbox::after(input.as_ref().map_or(0, |input| input.dropped)),
@@ -81,8 +83,13 @@ impl RunDefinition {
     /// Delivers an event to the steps that listen, one of `CloudEvents` as JSON. Any other
     /// input is ignored.
     #[signal(name = Event::NAME)]
-    pub fn event(&mut self, _ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
-        self.inbox.hear(&input);
+    pub fn event(&mut self, ctx: &mut SyncWorkflowContext<Self>, input: RawValue) {
+        let number = self.inbox.count();
+        if is_undecoded_signal(ctx, number, &input.payloads) {
+            self.inbox.ignore_undecoded();
+        } else {
+            self.inbox.hear(&input);
+        }
     }
 
     /// Runs the steps. The result is the output of the last task, or the input if there are
@@ -300,6 +307,7 @@ async fn pin(
         .summary(format!("pin {id}"))
         .build();
     let pinned = ctx.execute_activity(CurrentDefinition, id, options).await;
+    require_readable(&pinned);
     let pinned = pinned.map_err(|error| match &error {
         _ if ctx.cancellation_token().is_cancelled() => WorkflowTermination::cancelled(),
         error => faulted(failure::of_activity(error).0),
@@ -310,7 +318,7 @@ async fn pin(
         event: None,
     };
     // Runs that a schedule starts get this memo from the schedule's action.
-    ctx.upsert_memo([(MEMO_KEY, Some(MemoValue::new(memo)))])
+    ctx.upsert_memo([(MEMO_KEY, Some(MemoValue::new(readable(&memo))))])
         .map_err(|error| refused(Standard::Runtime)(error.to_string()))?;
     Ok(pinned)
 }

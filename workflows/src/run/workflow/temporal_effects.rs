@@ -25,6 +25,7 @@ use temporalio_workflow::{
 
 use super::completion_order::CompletionOrder;
 use super::{RunDefinition, failure};
+use crate::codec::require_decrypted;
 use crate::contracts::{EMIT, HTTP, OPENAPI, SHELL};
 
 /// Time limit of an attempt at an activity for which the task states none.
@@ -406,6 +407,7 @@ fn summary(task: &str, effect: &Effect, options: &Temporal) -> String {
 
 /// Returns the answer of an activity or of a workflow, if that is JSON or empty.
 fn json(answer: RawValue) -> Ended {
+    require_decrypted(&answer.payloads);
     let bytes = answer
         .payloads
         .iter()

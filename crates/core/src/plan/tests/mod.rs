@@ -2,6 +2,7 @@
 //! user's action and check the next plan.
 
 mod comparison;
+mod encryption;
 mod field_states;
 mod overriding;
 mod own_pauses;

@@ -19,8 +19,6 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{AuthError, UnusableAuthority};
-
 /// Interval between two readings.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum time of a reading before it is an error; a network file system may never
@@ -31,8 +29,24 @@ const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
 /// Permission bits for others than the owner and the group.
 const OTHERS: u32 = 0o006;
 
+almanac_base::message_error! {
+    /// The reason for which a file, or what takes its place, cannot be used.
+    pub Unusable
+}
+
+/// Error of a file that cannot be used at the start.
+#[derive(Debug, thiserror::Error)]
+#[error("{flag}: {path}: {why}")]
+pub struct UnusableFile {
+    /// The flag that names the file.
+    flag: &'static str,
+    path: String,
+    /// Description of the error.
+    why: Unusable,
+}
+
 /// A function that returns the meaning of a file's contents, or their error.
-type Parse<T> = fn(&[u8]) -> Result<T, UnusableAuthority>;
+type Parse<T> = fn(&[u8]) -> Result<T, Unusable>;
 
 /// A file's value, which follows the file.
 #[derive(Debug)]
@@ -49,7 +63,7 @@ pub struct ReloadingFile<T> {
 }
 
 /// A reading that is in progress.
-type Reading<T> = JoinHandle<Result<Contents<T>, UnusableAuthority>>;
+type Reading<T> = JoinHandle<Result<Contents<T>, Unusable>>;
 
 /// The result of a reading.
 struct Contents<T> {
@@ -58,7 +72,7 @@ struct Contents<T> {
     mode: u32,
     /// The value of the contents, or their error; `None` if the contents are known
     /// already.
-    value: Option<Result<T, UnusableAuthority>>,
+    value: Option<Result<T, Unusable>>,
 }
 
 /// A digest of contents: contents may be secret and are not kept.
@@ -66,18 +80,18 @@ type ContentDigest = [u8; 32];
 
 impl<T: Send + Sync + 'static> ReloadingFile<T> {
     /// Reads the file that `flag` names.
-    pub(super) fn open(
+    pub(crate) fn open(
         flag: &'static str,
         path: PathBuf,
         parse: Parse<T>,
-    ) -> Result<Self, AuthError> {
+    ) -> Result<Self, UnusableFile> {
         let first = load(&path, parse, None).and_then(|contents| {
             let value = contents
                 .value
                 .unwrap_or_else(|| Err("nothing was read".into()));
             Ok((contents.print, contents.mode, value?))
         });
-        let (first, mode, value) = first.map_err(|why| AuthError::File {
+        let (first, mode, value) = first.map_err(|why| UnusableFile {
             flag,
             path: path.display().to_string(),
             why,
@@ -95,7 +109,7 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
 
     /// Makes the file secret: warns if others than the owner and the group may read or
     /// write it.
-    pub(super) fn secret(self) -> Self {
+    pub(crate) fn secret(self) -> Self {
         let this = Self {
             is_secret: true,
             ..self
@@ -105,12 +119,12 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
     }
 
     /// Returns the current value.
-    pub(super) fn now(&self) -> Arc<T> {
+    pub(crate) fn now(&self) -> Arc<T> {
         self.value.load_full()
     }
 
     /// Follows changes of the file, for ever.
-    pub(super) async fn follow(&self) {
+    pub(crate) async fn follow(&self) {
         // The last reading, and whether its contents were good.
         let (mut seen, mut is_good) = (Ok(self.first), true);
         let mut reading: Option<Reading<T>> = None;
@@ -149,7 +163,7 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
         &self,
         seen: Option<ContentDigest>,
         reading: &mut Option<Reading<T>>,
-    ) -> Result<Contents<T>, UnusableAuthority> {
+    ) -> Result<Contents<T>, Unusable> {
         let (path, parse) = (self.path.clone(), self.parse);
         let mut begun = reading
             .take()
@@ -164,18 +178,18 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
         }
     }
 
-    fn take(&self, value: Result<T, UnusableAuthority>, mode: u32) {
+    fn take(&self, value: Result<T, Unusable>, mode: u32) {
         let file = self.path.display();
         match value {
             Ok(value) => {
                 reloaded("ok");
                 self.value.store(Arc::new(value));
-                tracing::info!(flag = self.flag, %file, "authority reloaded");
+                tracing::info!(flag = self.flag, %file, "file reloaded");
                 self.warn_of_others(mode);
             }
             Err(error) => tracing::error!(
                 flag = self.flag, %file, error = error.to_string(),
-                "authority cannot be read; the previous contents stay in force"
+                "the file cannot be read; its previous contents stay in force"
             ),
         }
     }
@@ -191,7 +205,7 @@ impl<T: Send + Sync + 'static> ReloadingFile<T> {
 }
 
 /// Counts a reading that found new contents, and each reading that failed.
-pub(super) fn reloaded(result: &'static str) {
+pub(crate) fn reloaded(result: &'static str) {
     metrics::counter!(Metric::AuthorityReloadTotal.as_str(), "result" => result).increment(1);
 }
 
@@ -200,8 +214,8 @@ fn load<T>(
     path: &Path,
     parse: Parse<T>,
     seen: Option<ContentDigest>,
-) -> Result<Contents<T>, UnusableAuthority> {
-    let text = |error: std::io::Error| UnusableAuthority::from(error.to_string());
+) -> Result<Contents<T>, Unusable> {
+    let text = |error: std::io::Error| Unusable::from(error.to_string());
     let file = open(path)?;
     let mode = file.metadata().map_err(text)?.permissions().mode();
     let mut bytes = Vec::new();
@@ -221,8 +235,8 @@ fn load<T>(
 
 /// Opens a regular file. Opening a pipe would wait for its other end, and opening a
 /// device may have any effect.
-fn open(path: &Path) -> Result<File, UnusableAuthority> {
-    let text = |error: std::io::Error| UnusableAuthority::from(error.to_string());
+fn open(path: &Path) -> Result<File, Unusable> {
+    let text = |error: std::io::Error| Unusable::from(error.to_string());
     let regular = |is_file: bool| is_file.then_some(()).ok_or("this is not a regular file");
     regular(metadata(path).map_err(text)?.is_file())?;
     let file = OpenOptions::new()

@@ -1,0 +1,76 @@
+//! The codec that the flags choose.
+
+use std::sync::Arc;
+
+use almanac_activities::codec::{Codec, KeyRing, RemoteCodec};
+use anyhow::Context as _;
+use temporalio_common::data_converters::DataConverter;
+
+use crate::args::CodecArgs;
+use crate::reloading_file::{ReloadingFile, Unusable, UnusableFile};
+
+/// A key file, which is read again when it changes.
+pub(crate) type KeyFile = ReloadingFile<KeyRing>;
+
+/// The codec of a process.
+#[derive(Debug, Clone)]
+pub struct ChosenCodec {
+    codec: Codec,
+    file: Option<Arc<KeyFile>>,
+    encodes_failures: bool,
+}
+
+impl ChosenCodec {
+    /// Opens the codec for the payloads of a namespace.
+    pub(super) fn open(args: &CodecArgs, namespace: &str) -> anyhow::Result<Self> {
+        let file = args.codec_key_file.as_ref();
+        let file = file.map(|path| open_key_file(path.clone())).transpose()?;
+        let auth = args.codec_auth.clone().transpose();
+        let auth = auth.map_err(|why| {
+            anyhow::anyhow!("--codec-auth: the text must be in env:VARIABLE or file:/path; {why}")
+        })?;
+        let codec = match (&file, &args.codec_endpoint) {
+            (Some(file), _) => of_file(file),
+            (None, Some(endpoint)) => {
+                let remote = RemoteCodec::new(endpoint, namespace, auth);
+                Codec::remote(remote.context("--codec-endpoint")?)
+            }
+            (None, None) => Codec::default(),
+        };
+        Ok(Self {
+            codec,
+            file,
+            encodes_failures: args.codec_failures,
+        })
+    }
+
+    /// The codec.
+    pub fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    pub(super) fn data_converter(&self) -> DataConverter {
+        self.codec.data_converter(self.encodes_failures)
+    }
+
+    /// Follows changes of the key file, for ever. Returns if there is none.
+    pub(crate) async fn follow(&self) {
+        if let Some(file) = &self.file {
+            file.follow().await;
+        }
+    }
+}
+
+/// Opens a key file.
+pub(crate) fn open_key_file(path: std::path::PathBuf) -> Result<Arc<KeyFile>, UnusableFile> {
+    let parse =
+        |bytes: &[u8]| KeyRing::parse(bytes).map_err(|error| Unusable::from(error.to_string()));
+    let file = ReloadingFile::open("--codec-key-file", path, parse)?;
+    Ok(Arc::new(file.secret()))
+}
+
+/// A codec with the present keys of a file.
+pub(crate) fn of_file(file: &Arc<KeyFile>) -> Codec {
+    let file = Arc::clone(file);
+    Codec::with_keys(move || file.now())
+}
