@@ -15,6 +15,7 @@ mod credentials;
 mod custom_worker;
 mod destroying;
 mod dev;
+mod documents;
 mod drift;
 mod due_runs;
 mod encryption;

@@ -181,6 +181,42 @@ impl OwnServer {
         self.0.process.kill()
     }
 
+    /// Copies the database into a folder. The server is down meanwhile.
+    pub fn back_up(&mut self, folder: &Path) -> anyhow::Result<()> {
+        self.kill()?;
+        for file in self.database_files()? {
+            std::fs::copy(&file, folder.join(file.file_name().context("a file")?))?;
+        }
+        self.restart()
+    }
+
+    /// Puts the database in a folder in the place of the server's.
+    pub fn restore(&mut self, folder: &Path) -> anyhow::Result<()> {
+        self.kill()?;
+        for file in self.database_files()? {
+            std::fs::remove_file(file)?;
+        }
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), self.0.folder.path().join(entry.file_name()))?;
+        }
+        self.restart()
+    }
+
+    /// The files of the database: the one that was named, and those that `SQLite` keeps beside it.
+    fn database_files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let database = self.0.database.as_ref().context("a database")?;
+        let name = database.file_name().context("a file")?.to_string_lossy();
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(self.0.folder.path())? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&*name) {
+                files.push(entry.path());
+            }
+        }
+        Ok(files)
+    }
+
     /// Starts it again on the same port with the same database.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
