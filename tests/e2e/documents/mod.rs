@@ -9,7 +9,9 @@ mod blocks;
 mod checking;
 mod session;
 
-use almanac_tests::{OwnServer, Project, Scheduler, on_one_scheduler};
+use std::process::Command;
+
+use almanac_tests::{OwnServer, Project, Scheduler, almanac_binary, on_one_scheduler, workspace};
 
 use blocks::{Block, Language, blocks, documents};
 use session::Session;
@@ -87,7 +89,7 @@ async fn the_executed_documents_do_what_they_show(on: Scheduler) -> anyhow::Resu
     Ok(())
 }
 
-/// The README's list and plan. Their times depend on the day, so key lines are compared.
+/// The README's list, event and plan. Their times depend on the day, so key lines are compared.
 async fn the_readme_shows_what_the_commands_print(on: Scheduler) -> anyhow::Result<()> {
     let server = OwnServer::start(on)?;
     let project = Project::named(&server.address(), "billing").await?;
@@ -115,9 +117,24 @@ async fn the_readme_shows_what_the_commands_print(on: Scheduler) -> anyhow::Resu
         assert!(shown.len() > 4, "{id}: {shown:?}");
         assert_eq!(shown[2], printed[2], "{id}");
     }
+    let dir = project.definitions();
+    let example = "examples/definitions/orders.yaml";
+    std::fs::copy(workspace().join(example), dir.join("orders.yaml"))?;
+    worker.sync().await?;
+    let event = blocks.iter().find(|it| it.text.contains("events send"));
+    let event = event.map(|it| it.text.clone()).unwrap_or_default();
+    let binary = almanac_binary().display().to_string();
+    let sent = Command::new("bash")
+        .args(["-c", &event.replace("target/local/almanac", &binary)])
+        .env("ALMANAC_URL", format!("http://{}", worker.address()))
+        .output()?;
+    let printed = String::from_utf8_lossy(&sent.stdout);
+    assert!(
+        sent.status.success() && printed.contains("started"),
+        "{sent:?}"
+    );
     drop(worker);
 
-    let dir = project.definitions();
     let file = dir.join("invoices.yaml");
     let edited = std::fs::read_to_string(&file)?.replace("30 2 *", "0 3 *");
     std::fs::write(&file, edited)?;

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use almanac_tests::{OwnServer, Project, SOON, Worker, almanac_binary, eventually, workspace};
+use almanac_tests::{
+    Output, OwnServer, Project, SOON, Worker, almanac_binary, eventually, workspace,
+};
 use anyhow::{Context, bail, ensure};
 
 use super::blocks::{Block, Language, Shown};
@@ -99,7 +101,7 @@ impl Session {
             "git add definitions",
             "git commit -qm definitions",
         ] {
-            session.execute(command)?;
+            session.execute(command)?.success()?;
         }
         session.start("billing").await?;
         Ok(session)
@@ -196,30 +198,32 @@ impl Session {
 
     /// Runs a command until it ends with this exit code and prints these lines, because a worker
     /// and a list may be a moment behind.
-    fn observe(&mut self, command: &str, code: i32, output: &str) -> anyhow::Result<()> {
-        let is_once = ONCE.iter().any(|start| command.starts_with(start));
-        let is_once = is_once || command.contains("DIGEST");
+    fn observe(&mut self, command: &str, code: i32, shown: &str) -> anyhow::Result<()> {
+        let has_digest = command.contains("DIGEST");
+        let is_once = has_digest || ONCE.iter().any(|start| command.starts_with(start));
+        let mut command = command.to_owned();
+        if has_digest {
+            let digest = self.digest.take().context("no digest was printed")?;
+            command = command.replace("DIGEST", &digest);
+        }
         let deadline = Instant::now() + SOON;
         loop {
-            let (printed_code, printed) = self.execute(command)?;
-            let missing = first_missing(output, &printed);
-            if printed_code == code && missing.is_none() {
+            let output = self.execute(&command)?;
+            let missing = first_missing(shown, &output.stdout);
+            if output.code == code && missing.is_none() {
                 return Ok(());
             }
-            if is_once || Instant::now() > deadline {
-                bail!("exit code {printed_code}; not printed: {missing:?}; printed:\n{printed}");
+            let is_final = is_once && !output.is_unanswered();
+            if is_final || Instant::now() > deadline {
+                let Output { code, stdout, .. } = output;
+                bail!("exit code {code}; not printed: {missing:?}; printed:\n{stdout}");
             }
             std::thread::sleep(PAUSE);
         }
     }
 
-    /// The exit code of a command, and what it prints.
-    fn execute(&mut self, command: &str) -> anyhow::Result<(i32, String)> {
-        let mut command = command.to_owned();
-        if command.contains("DIGEST") {
-            let digest = self.digest.take().context("no digest was printed")?;
-            command = command.replace("DIGEST", &digest);
-        }
+    /// Runs a command. Both outputs have all that it prints, in order.
+    fn execute(&mut self, command: &str) -> anyhow::Result<Output> {
         let path = std::env::var("PATH")?;
         let output = Command::new("bash")
             .args(["-c", &format!("{{ {command}\n}} 2>&1")])
@@ -234,7 +238,11 @@ impl Session {
         if let Some(digest) = digest_in(&printed) {
             self.digest = Some(digest);
         }
-        Ok((output.status.code().unwrap_or(-1), printed))
+        Ok(Output {
+            code: output.status.code().unwrap_or(-1),
+            stderr: printed.clone(),
+            stdout: printed,
+        })
     }
 }
 
