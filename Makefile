@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help tools run test browser manifests screenshots check msrv deny coverage fuzz histories upgrade-test bench release clean
+.PHONY: help tools run test browser manifests screenshots check msrv deny coverage fuzz histories upgrade-test compat bench release clean
 
 CARGO ?= cargo
 PYTHON ?= python3
@@ -33,6 +33,9 @@ COVERAGE ?= 90
 # A fuzz target of tests/fuzz, or all; seconds for each.
 TARGET ?= all
 SECONDS ?= 60
+# Versions of the Temporal CLI for `make compat`, or all; names of tests, or all.
+VERSIONS ?=
+TESTS ?=
 # The revision of the earlier version of `make upgrade-test`; without it, the last tag.
 FROM ?=
 
@@ -90,6 +93,10 @@ histories: $(STAMP) ## Record this version's histories and schedules, for the te
 
 upgrade-test: $(STAMP) ## Let this version take over from an earlier one while runs are in progress: FROM=v0.1.0
 	CARGO="$(CARGO)" tools/upgrade-test.sh $(FROM)
+
+compat: tools ## Run the end-to-end tests on older Temporal servers too: VERSIONS="1.5.1 1.6.2" TESTS=drift::
+	@RUST_TEST_THREADS=$(E2E_THREADS) CARGO="$(CARGO)" PYTHON="$(PYTHON)" VERSIONS="$(VERSIONS)" \
+		tools/compat.sh $(TOOLS) $(TESTS)
 
 bench: tools ## Compare Almanac with raw requests to the same server
 	$(CARGO) build --release --locked --workspace --exclude custom-worker --bins

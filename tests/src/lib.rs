@@ -40,6 +40,7 @@ mod ports;
 mod process;
 mod project;
 mod proxy;
+mod release;
 mod server;
 mod temporal;
 mod tls_proxy;
@@ -58,6 +59,7 @@ pub use ports::free_port;
 pub use process::Supervised;
 pub use project::Project;
 pub use proxy::{Answer, Gate, Proxy};
+pub use release::Feature;
 pub use server::{OwnServer, Scheduler, Server, server};
 pub use temporal::{Live, Temporal, json_payload, json_payloads, unmanaged_schedule};
 pub use tls_proxy::TlsProxy;
@@ -113,21 +115,23 @@ macro_rules! on_both_schedulers {
 
             #[test]
             fn chasm() {
-                $crate::run(super::$name($crate::Scheduler::Chasm));
+                if $crate::Feature::Chasm.is_there() {
+                    $crate::run(super::$name($crate::Scheduler::Chasm));
+                }
             }
         }
     )*};
 }
 
-/// Makes a test of each function, on one server: what they are about is not the
-/// scheduler's.
+/// Makes a test of each function, on one server, with the newest scheduler that the server has:
+/// what they are about is not the scheduler's.
 #[macro_export]
 macro_rules! on_one_scheduler {
     ($($name:ident),* $(,)?) => {$(
         mod $name {
             #[test]
             fn runs() {
-                $crate::run(super::$name($crate::Scheduler::Chasm));
+                $crate::run(super::$name($crate::Scheduler::newest()));
             }
         }
     )*};

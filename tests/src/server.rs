@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::cli::temporal_binary;
 use crate::ports::free_port;
 use crate::process::Supervised;
+use crate::release::{CHASM_SINCE, release};
 use crate::wait::SOON;
 
 /// Scheduler of the server: the one with workflows, or the new one.
@@ -21,6 +22,17 @@ pub enum Scheduler {
     V1,
     /// The new one.
     Chasm,
+}
+
+impl Scheduler {
+    /// The newest scheduler that the server has.
+    pub fn newest() -> Self {
+        if release() >= CHASM_SINCE {
+            Self::Chasm
+        } else {
+            Self::V1
+        }
+    }
 }
 
 impl fmt::Display for Scheduler {
@@ -49,11 +61,22 @@ const CHASM: [&str; 4] = [
     "history.chasmSchedulerCreationRolloutPercent=100",
 ];
 
+/// With it, the V1 scheduler reserves no id of a schedule in CHASM. The server moves no schedule
+/// whose id is reserved.
+const NO_SENTINELS: &str = "history.enableCHASMSchedulerSentinels=false";
+/// The server moves a V1 schedule to CHASM on the signal `migrate-to-chasm`, and when its workflow
+/// continues as new.
+const MIGRATION: [&str; 3] = [
+    "history.enableCHASMSchedulerMigration=true",
+    "history.chasmSchedulerMigrationRolloutPercent=100",
+    "history.enableCHASMSchedulerMigrationWithRunningWorkflows=true",
+];
+
 /// A running dev server.
 #[derive(Debug)]
 pub struct Server {
-    scheduler: Scheduler,
-    early: bool,
+    /// Values of the server's dynamic configuration.
+    config: Vec<&'static str>,
     port: u16,
     folder: TempDir,
     database: Option<PathBuf>,
@@ -68,13 +91,12 @@ impl Server {
         format!("127.0.0.1:{}", self.port)
     }
 
-    fn start(scheduler: Scheduler, early: bool, keep: bool) -> anyhow::Result<Self> {
-        Self::start_with_zones(scheduler, early, keep, &[])
+    fn start(config: Vec<&'static str>, keep: bool) -> anyhow::Result<Self> {
+        Self::start_with_zones(config, keep, &[])
     }
 
     fn start_with_zones(
-        scheduler: Scheduler,
-        early: bool,
+        config: Vec<&'static str>,
         keep: bool,
         zones: &[(&str, i32)],
     ) -> anyhow::Result<Self> {
@@ -87,19 +109,11 @@ impl Server {
         let mut last = None;
         for _ in 0..3 {
             let port = free_port();
-            let mut process = spawn(
-                scheduler,
-                early,
-                port,
-                database.as_ref(),
-                zones.as_ref(),
-                &folder,
-            )?;
+            let mut process = spawn(&config, port, database.as_ref(), zones.as_ref(), &folder)?;
             match ready(port, &mut process) {
                 Ok(()) => {
                     return Ok(Self {
-                        scheduler,
-                        early,
+                        config,
                         port,
                         folder,
                         database,
@@ -134,7 +148,7 @@ pub fn server(scheduler: Scheduler) -> &'static Server {
         Scheduler::V1 => &V1_SERVER,
         Scheduler::Chasm => &CHASM_SERVER,
     };
-    cell.get_or_init(|| match Server::start(scheduler, true, false) {
+    cell.get_or_init(|| match Server::start(config(scheduler, true), false) {
         Ok(server) => server,
         Err(error) => panic!("no {scheduler} dev server: {error:#}"),
     })
@@ -147,18 +161,32 @@ pub struct OwnServer(Server);
 impl OwnServer {
     /// Starts one on a free port.
     pub fn start(scheduler: Scheduler) -> anyhow::Result<Self> {
-        Server::start(scheduler, true, true).map(Self)
+        Server::start(config(scheduler, true), true).map(Self)
     }
 
     /// The same, with the server's own idea of when a history is long.
     pub fn as_it_comes(scheduler: Scheduler) -> anyhow::Result<Self> {
-        Server::start(scheduler, false, true).map(Self)
+        Server::start(config(scheduler, false), true).map(Self)
     }
 
     /// Starts a server whose time zone data have these zones at a fixed offset, in seconds
     /// east of UTC, whatever the machine's say.
     pub fn with_zones(scheduler: Scheduler, zones: &[(&str, i32)]) -> anyhow::Result<Self> {
-        Server::start_with_zones(scheduler, true, true, zones).map(Self)
+        Server::start_with_zones(config(scheduler, true), true, zones).map(Self)
+    }
+
+    /// Starts one with the V1 scheduler, whose schedules can be moved to CHASM after
+    /// [`OwnServer::restart_with_chasm`].
+    pub fn before_chasm() -> anyhow::Result<Self> {
+        let mut config = config(Scheduler::V1, true);
+        config.push(NO_SENTINELS);
+        Server::start(config, true).map(Self)
+    }
+
+    /// Starts it again with the CHASM scheduler and the migration to it.
+    pub fn restart_with_chasm(&mut self) -> anyhow::Result<()> {
+        self.0.config.extend(CHASM.into_iter().chain(MIGRATION));
+        self.restart()
     }
 
     /// `host:port`, the same through restarts.
@@ -224,8 +252,7 @@ impl OwnServer {
         let mut answer = Ok(());
         for _ in 0..3 {
             server.process = spawn(
-                server.scheduler,
-                server.early,
+                &server.config,
                 server.port,
                 server.database.as_ref(),
                 server.zones.as_ref(),
@@ -240,9 +267,18 @@ impl OwnServer {
     }
 }
 
+/// The dynamic configuration of a server; `early`: with [`EARLY`].
+fn config(scheduler: Scheduler, early: bool) -> Vec<&'static str> {
+    let mut config = COMMON.to_vec();
+    config.extend(early.then_some(EARLY));
+    if scheduler == Scheduler::Chasm {
+        config.extend(CHASM);
+    }
+    config
+}
+
 fn spawn(
-    scheduler: Scheduler,
-    early: bool,
+    config: &[&str],
     port: u16,
     database: Option<&PathBuf>,
     zones: Option<&PathBuf>,
@@ -263,13 +299,8 @@ fn spawn(
     if let Some(database) = database {
         args.extend(["--db-filename".to_owned(), database.display().to_string()]);
     }
-    let chasm: &[&str] = match scheduler {
-        Scheduler::V1 => &[],
-        Scheduler::Chasm => &CHASM,
-    };
-    let early = early.then_some(EARLY);
-    for value in COMMON.into_iter().chain(early).chain(chasm.iter().copied()) {
-        args.extend(["--dynamic-config-value".to_owned(), value.to_owned()]);
+    for value in config {
+        args.extend(["--dynamic-config-value".to_owned(), (*value).to_owned()]);
     }
     let zones = zones.map(|zones| zones.display().to_string());
     let zones = zones.as_deref().map(|zones| ("ZONEINFO", zones));
