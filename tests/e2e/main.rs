@@ -28,6 +28,7 @@ mod importing;
 mod lifecycle;
 mod manual_run_steps;
 mod manual_runs;
+mod migration;
 mod moving;
 mod openapi;
 mod overrides;

@@ -262,6 +262,11 @@ impl ScheduleMonitor {
         }
     }
 
+    /// Returns `true` if a pass of this worker has seen the schedule or written it.
+    pub(super) fn knows(&self, id: &ScheduleId) -> bool {
+        self.lock().contains_key(id)
+    }
+
     /// Removes all schedules that are not in `known`.
     pub(super) fn retain(&self, known: &BTreeSet<&ScheduleId>) {
         self.lock().retain(|id, _| known.contains(id));

@@ -84,6 +84,18 @@ struct Suspect {
     digests: Option<(u64, u64)>,
 }
 
+impl Suspect {
+    /// A schedule that is not listed and may exist.
+    fn unlisted(wanted: &ScheduledDefinition) -> Self {
+        Self {
+            schedule: wanted.schedule.clone(),
+            definition: wanted.definition().clone(),
+            listed_type: None,
+            digests: None,
+        }
+    }
+}
+
 impl Observer<'_> {
     /// Observes all schedules of the project.
     pub async fn observe(
@@ -99,6 +111,14 @@ impl Observer<'_> {
             .filter(|entry| entry.owner.is_some())
             .map(|entry| &entry.schedule)
             .collect();
+        let listed: BTreeSet<_> = entries.iter().map(|entry| &entry.schedule).collect();
+        // A list lacks a new schedule for a moment, and one that the server moves to its other
+        // scheduler.
+        let known = |one: &Arc<ScheduledDefinition>| {
+            !listed.contains(&one.schedule) && self.monitor.knows(&one.schedule)
+        };
+        let unlisted = scheduled.values().filter(|one| known(one));
+        let mut suspects: Vec<_> = unlisted.map(|one| Suspect::unlisted(one)).collect();
         self.cache.retain(&managed);
         self.monitor.retain(&managed);
         self.fingerprints.retain(snapshot);
@@ -109,13 +129,11 @@ impl Observer<'_> {
                     .due(&managed, interval, self.schedules.rate_limiter().rate())
             }
         };
-        let listed: BTreeSet<_> = entries.iter().map(|entry| &entry.schedule).collect();
         let may_be_renamed = scheduled
             .values()
             .any(|one| !listed.contains(&one.schedule));
         let left_alone = ids_left_alone(snapshot, policy, may_be_renamed);
         let mut observation = Observation::default();
-        let mut suspects = Vec::new();
         let twice = listed_twice(&entries);
         let mut suspected = BTreeSet::new();
         for entry in &entries {

@@ -188,6 +188,13 @@ pub fn missing_namespace(status: &Status) -> Option<String> {
     Some(failure.unwrap_or_default().namespace)
 }
 
+/// Returns `true` if the server refused to write a schedule because it moves the schedule to the
+/// V1 scheduler: `schedule has a pending migration to workflow`. Only the text tells
+/// this apart from a lost answer.
+pub(super) fn is_migrating(status: &Status) -> bool {
+    status.code() == Code::Unavailable && status.message().contains("has a pending migration")
+}
+
 /// Returns `true` if the server did not serve the request, whatever the request
 /// asked for. A status with a source comes from the client: the connection
 /// failed.
@@ -273,6 +280,14 @@ mod tests {
         let large = "grpc: received message larger than max (4194400 vs. 4194304)";
         let large = Status::resource_exhausted(large);
         assert!(matches!(of(&large), RequestError::Refused(_)));
+    }
+
+    #[test]
+    fn a_migration_of_the_schedule_is_not_an_outage_of_the_server() {
+        let text = "schedule has a pending migration to workflow";
+        assert!(is_migrating(&Status::unavailable(text)));
+        assert!(!is_migrating(&Status::unavailable("connection reset")));
+        assert!(!is_migrating(&Status::internal(text)));
     }
 
     #[test]

@@ -30,7 +30,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::{
 use tokio::sync::OnceCell;
 use tonic::{Code, Request, Status};
 
-use failure::{Exhausted, RetryBudget};
+use failure::{Exhausted, RetryBudget, is_migrating};
 pub use failure::{RequestError, missing_namespace};
 pub use times::MATCHING_LIMIT;
 pub use workflows::WorkflowList;
@@ -386,9 +386,12 @@ impl Schedules {
             identity: self.client.identity(),
             request_id,
         };
-        let tries = |status: &Status| match status.code() {
-            Code::ResourceExhausted => RetryBudget::Many.tries(),
-            _ => 1,
+        let tries = |status: &Status| {
+            if status.code() == Code::ResourceExhausted || is_migrating(status) {
+                RetryBudget::Many.tries()
+            } else {
+                1
+            }
         };
         self.send_tries(tries, request, |mut client, request| async move {
             WorkflowService::patch_schedule(&mut client, request).await

@@ -1,5 +1,6 @@
 //! Observes schedules on the server and derives their views.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use almanac_core::record::Status;
 use almanac_core::schedule::Live;
 use almanac_core::write::{Written, write_document};
 use almanac_times::Spec;
-use futures::future::{Either, select};
+use futures::future::{Either, join_all, select};
 use futures::{StreamExt, stream};
 use temporalio_common::protos::temporal::api::schedule::v1::{ScheduleListEntry, ScheduleListInfo};
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeScheduleResponse;
@@ -30,6 +31,8 @@ use crate::schedules::{
 const ASKED_LIMIT: usize = 100;
 /// Maximum time for which a list waits for the runs that are asked.
 const ASKED_WITHIN: Duration = Duration::from_secs(3);
+/// Maximum number of schedules that a list describes because only the list before had them.
+const VANISHED_LIMIT: usize = 20;
 /// Maximum number of runs that are asked at a time.
 const CONCURRENCY: usize = 20;
 
@@ -48,7 +51,9 @@ pub async fn list(
 }
 
 /// The schedules that [`list`] gives, each with its times. Those with equal specs share one. What
-/// has not changed since `previous`, the list before, shares its memory with that list.
+/// has not changed since `previous`, the list before, shares its memory with that list. A managed
+/// schedule that only the list before has is described: the server's list lacks a schedule for a
+/// moment while the server moves it to its other scheduler.
 pub async fn list_with_times(
     schedules: &Schedules,
     context: ViewContext<'_>,
@@ -56,7 +61,7 @@ pub async fn list_with_times(
     previous: &[Arc<ListedSchedule>],
 ) -> Result<Vec<Arc<ListedSchedule>>, RequestError> {
     let mut specs = SharedSpecs::default();
-    list_as(schedules, context, monitor, |observed| {
+    let mut all = list_as(schedules, context, monitor, |observed| {
         let before = previous.binary_search_by(|one| one.definition.cmp(&observed.definition));
         let mut times = times(&observed, context);
         specs.share(&mut times.spec);
@@ -72,7 +77,29 @@ pub async fn list_with_times(
             _ => Arc::new(listed),
         }
     })
-    .await
+    .await?;
+    let vanished = vanished(previous, &all).into_iter();
+    let described: Vec<_> = vanished.map(|id| listed(schedules, id, context)).collect();
+    let described = join_all(described).await.into_iter();
+    // A schedule that cannot be described is taken for deleted.
+    let found = described.filter_map(|found| found.ok().flatten());
+    all.extend(found.filter(|one| one.times.is_managed).map(Arc::new));
+    all.sort_by(|a, b| a.definition.cmp(&b.definition));
+    Ok(all)
+}
+
+/// The definitions of the first managed schedules that are in `previous` and not in `present`.
+/// Both are sorted by definition.
+fn vanished<'a>(
+    previous: &'a [Arc<ListedSchedule>],
+    present: &[Arc<ListedSchedule>],
+) -> Vec<&'a DefinitionId> {
+    let managed = previous.iter().filter(|one| one.times.is_managed);
+    let vanished = managed.map(|one| &one.definition).filter(|id| {
+        let place = present.binary_search_by(|one| one.definition.cmp(id));
+        place.is_err()
+    });
+    vanished.take(VANISHED_LIMIT).collect()
 }
 
 /// Specs that occurred, each once.
@@ -105,11 +132,15 @@ async fn list_as<T>(
         else {
             return;
         };
-        let definition = definition.clone();
+        // While the server moves a schedule from one scheduler to the other, a list may have both:
+        // the new one, which holds the schedule now, comes first.
+        let Entry::Vacant(place) = all.entry(definition.clone()) else {
+            return;
+        };
         let current =
             monitor.filter(|monitor| entry.owner.is_some() && is_current(monitor, context));
         let observed = Observed {
-            definition: definition.clone(),
+            definition: place.key().clone(),
             overdue: current.map_or(Overdue::NotChecked, |monitor| {
                 monitor.overdue(&entry.schedule)
             }),
@@ -117,7 +148,7 @@ async fn list_as<T>(
             described: None,
             entry,
         };
-        all.insert(definition, show(observed));
+        place.insert(show(observed));
     };
     schedules.list_as(context.project, read).await?;
     Ok(all.into_values().collect())
