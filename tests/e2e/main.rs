@@ -41,6 +41,7 @@ mod replay;
 mod replicas;
 mod run_definition;
 mod schedule_views;
+mod server_features;
 mod shutdown;
 mod smoke;
 mod stale_run_eviction;

@@ -43,6 +43,9 @@ pub struct Readiness {
     pub last_success: Option<Timestamp>,
     /// The last error that no later success has cleared.
     pub last_error: Option<String>,
+    /// What works less well with this version of the Temporal server.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// State of the credentials for Temporal.
     #[serde(skip_serializing_if = "CredentialStatus::is_empty")]
     pub credentials: CredentialStatus,
@@ -68,6 +71,8 @@ struct Inner {
     pass_error: Option<String>,
     /// An error that this process found with Temporal or with its workers.
     own_error: Option<String>,
+    /// What works less well with the server, as of the last connection.
+    server_warnings: Vec<String>,
     /// Reason why Temporal sends no tasks of new runs to this version of the worker deployment.
     without_tasks: Option<String>,
 }
@@ -84,6 +89,7 @@ impl Health {
             suspended: None,
             pass_error: None,
             own_error: None,
+            server_warnings: Vec::new(),
             without_tasks: None,
         }))
     }
@@ -109,6 +115,7 @@ impl Health {
             started_at: inner.started_at,
             last_success: inner.last_success,
             last_error: inner.own_error.clone().or_else(|| inner.pass_error.clone()),
+            warnings: inner.server_warnings.clone(),
             credentials: CredentialStatus::default(),
             events: None,
         }
@@ -133,6 +140,11 @@ impl Health {
     /// Records another error than Temporal's absence that keeps this process from working.
     pub fn trouble(&self, error: impl Into<String>) {
         self.lock().own_error = Some(error.into());
+    }
+
+    /// Records what works less well with the server.
+    pub fn server_warnings(&self, warnings: Vec<String>) {
+        self.lock().server_warnings = warnings;
     }
 
     /// Records the reason why Temporal sends no tasks of new runs to this version of the worker
@@ -364,6 +376,15 @@ mod tests {
         assert!(readiness.ready);
         health.connected();
         assert_eq!(health.readiness().last_error, None);
+    }
+
+    #[test]
+    fn warnings_about_the_server_are_those_of_the_last_connection() {
+        let health = health();
+        health.server_warnings(vec!["old".to_owned()]);
+        assert_eq!(health.readiness().warnings, ["old"]);
+        health.server_warnings(Vec::new());
+        assert_eq!(health.readiness().warnings, [""; 0]);
     }
 
     #[test]

@@ -58,6 +58,8 @@ mod registrations;
 pub mod registry;
 mod reloading_file;
 #[doc(hidden)]
+pub mod server_features;
+#[doc(hidden)]
 pub mod telemetry;
 mod time_text;
 mod web_address;

@@ -18,6 +18,7 @@ use super::workers::WorkerSpec;
 use crate::backoff::Backoff;
 use crate::connect::Connector;
 use crate::health::Health;
+use crate::server_features::{MissingFeature, ServerInfo};
 
 /// Minimum time that workers run before their end no longer counts as a failed start.
 const STABLE: Duration = Duration::from_mins(1);
@@ -71,6 +72,21 @@ impl Supervisor {
                         "connected to temporal"
                     );
                     self.health.connected();
+                    let missing = tokio::select! {
+                        missing = self.missing_features(&client) => missing,
+                        () = stop.cancelled() => return,
+                    };
+                    if let Some(missing) = missing {
+                        self.health.trouble(missing.clone());
+                        tracing::error!(
+                            reason = missing,
+                            "temporal lacks a feature that almanac needs; trying again"
+                        );
+                        tokio::select! {
+                            () = tokio::time::sleep(backoff.next_wait()) => continue,
+                            () = stop.cancelled() => return,
+                        }
+                    }
                     self.clients.send_replace(Some(client.clone()));
                     let since = Instant::now();
                     let error = self.run_workers(&runtime, &client, &stop).await;
@@ -100,6 +116,23 @@ impl Supervisor {
                 () = stop.cancelled() => return,
             }
         }
+    }
+
+    /// Asks the server for its features. Logs a warning for each that Almanac can do without, and
+    /// returns the names of those that it cannot.
+    async fn missing_features(&self, client: &Client) -> Option<String> {
+        let server = ServerInfo::ask(client).await;
+        let warnings = server.warnings();
+        for warning in &warnings {
+            tracing::warn!(
+                reason = warning,
+                "the temporal server is too old for some features"
+            );
+        }
+        self.health.server_warnings(warnings);
+        let missing = server.missing();
+        let missing: Vec<_> = missing.iter().map(MissingFeature::to_string).collect();
+        (!missing.is_empty()).then(|| missing.join("; "))
     }
 
     /// Runs the workers until one of them ends or `stop`; then ends all of them.

@@ -141,6 +141,7 @@ impl Backend for Fake {
             started_at: Timestamp::UNIX_EPOCH,
             last_success: None,
             last_error: Some("refused".into()),
+            warnings: Vec::new(),
             credentials: CredentialStatus::default(),
             events: None,
         }
