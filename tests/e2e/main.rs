@@ -8,6 +8,7 @@ mod after;
 mod broken;
 mod calendars;
 mod cli_output;
+mod cloud_limits;
 mod commands;
 mod container;
 mod crash;

@@ -1,10 +1,11 @@
 //! A gRPC proxy between a worker and the server. It counts requests by their
 //! methods' names, and holds or fails those that a test names. It answers those that
-//! a test names by their method and a text that they contain.
+//! a test names by their method and a text that they contain, and limits rates.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::Context;
 use bytes::Bytes;
@@ -42,6 +43,37 @@ struct State {
     rules: Vec<Rule>,
     /// The API key that requests must have.
     key: Option<String>,
+    limits: Vec<Limit>,
+    /// Number of requests that a limit refused.
+    limited: usize,
+}
+
+/// A limit on the rate of requests, as Temporal Cloud has them.
+#[derive(Debug)]
+struct Limit {
+    /// Parts of methods' names.
+    methods: &'static [&'static str],
+    /// Requests in a second. So many may come at once.
+    rate: f64,
+    left: f64,
+    filled: Instant,
+}
+
+impl Limit {
+    /// Takes a request, or returns `false`.
+    fn takes(&mut self, method: &str, now: Instant) -> bool {
+        if !self.methods.iter().any(|part| method.contains(part)) {
+            return true;
+        }
+        let more = (now - self.filled).as_secs_f64() * self.rate;
+        self.filled = now;
+        self.left = (self.left + more).min(self.rate);
+        let takes = self.left >= 1.0;
+        if takes {
+            self.left -= 1.0;
+        }
+        takes
+    }
 }
 
 /// Answer that a request gets in place of the server's.
@@ -143,6 +175,24 @@ impl Proxy {
     /// Refuses requests without this API key from now on, as Temporal Cloud does.
     pub fn require_key(&self, key: &str) {
         self.shared.with(|state| state.key = Some(key.to_owned()));
+    }
+
+    /// Refuses requests whose methods contain one of these names, beyond this number in a second.
+    pub fn limit(&self, methods: &'static [&'static str], rate: u32) {
+        let rate = f64::from(rate);
+        self.shared.with(|state| {
+            state.limits.push(Limit {
+                methods,
+                rate,
+                left: rate,
+                filled: Instant::now(),
+            });
+        });
+    }
+
+    /// Number of requests that a limit refused.
+    pub fn limited(&self) -> usize {
+        self.shared.with(|state| state.limited)
     }
 
     /// Number of requests with this method since the last [`Proxy::reset`].
@@ -269,6 +319,14 @@ impl State {
         })
     }
 
+    /// Takes a request within the limits, or returns `false`.
+    fn is_within_limits(&mut self, method: &str) -> bool {
+        let now = Instant::now();
+        let is_within = self.limits.iter_mut().all(|limit| limit.takes(method, now));
+        self.limited += usize::from(!is_within);
+        is_within
+    }
+
     /// Returns `true` if a rule needs the contents of requests with this method.
     fn reads(&self, method: &str) -> bool {
         let mut rules = self.rules.iter();
@@ -344,6 +402,9 @@ async fn forward(
     let method = path.rsplit('/').next().unwrap_or_default().to_owned();
     if !shared.with(|state| state.accepts(request.headers())) {
         return refused(&Status::unauthenticated("Request unauthorized."));
+    }
+    if !shared.with(|state| state.is_within_limits(&method)) {
+        return refused(&Status::resource_exhausted("namespace rate limit exceeded"));
     }
     // As a server without compression: texts in requests can be looked for then.
     if method == "GetSystemInfo" && request.headers().contains_key("grpc-encoding") {

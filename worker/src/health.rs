@@ -192,6 +192,11 @@ impl Health {
         !inner.stopping && inner.progress == Progress::Ready
     }
 
+    /// Returns `true` if the worker is shutting down.
+    pub fn is_stopping(&self) -> bool {
+        self.lock().stopping
+    }
+
     /// Records that the worker is shutting down. It is not ready from now on.
     pub fn stopping(&self) {
         self.lock().stopping = true;

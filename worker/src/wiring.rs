@@ -5,7 +5,7 @@ use std::sync::Arc;
 use almanac_activities::definitions::{DefinitionActivities, DefinitionSource};
 use almanac_activities::follow::{FollowActivities, Follower};
 use almanac_activities::manual_runs::{ManualRunActivities, ManualRunner};
-use almanac_activities::reconcile::{ReconcileActivities, Reconciler};
+use almanac_activities::reconcile::{HEARTBEAT, ReconcileActivities, Reconciler};
 use almanac_activities::router::EmittedEvents;
 use almanac_activities::schedules::{RateLimiter, Schedules};
 use almanac_activities::steps::{CallerCheck, StepActivities, StepKeys, Steps};
@@ -202,7 +202,13 @@ fn specs(
                     })
                     .monitoring_with(Arc::clone(&shared.monitor))
                     .naming_in(Arc::clone(&shared.attention));
-                    options.register_activities(ReconcileActivities::new(Arc::new(reconciler)));
+                    let health = Arc::clone(&shared.health);
+                    options.register_activities(ReconcileActivities::new(
+                        Arc::new(reconciler),
+                        move || health.is_stopping(),
+                    ));
+                    // The SDK sends fewer heartbeats by itself.
+                    options.max_heartbeat_throttle_interval = HEARTBEAT;
                     Ok(())
                 })
             },

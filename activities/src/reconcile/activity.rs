@@ -11,24 +11,36 @@ use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
 use super::Reconciler;
 
-/// Interval between the heartbeats of a pass.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Interval between the heartbeats of a pass. The answer to a heartbeat tells the pass to make way.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Interval between two looks at whether the worker shuts down.
+const STOP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The activities on a worker's own task queue.
 pub struct ReconcileActivities {
     reconciler: Arc<Reconciler>,
+    is_stopping: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl ReconcileActivities {
-    /// Creates the activities over `reconciler`.
-    pub fn new(reconciler: Arc<Reconciler>) -> Self {
-        Self { reconciler }
+    /// Creates the activities over `reconciler`. `is_stopping` returns `true` when the worker shuts
+    /// down: then a canceled activity ends at once.
+    pub fn new(
+        reconciler: Arc<Reconciler>,
+        is_stopping: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            reconciler,
+            is_stopping: Box::new(is_stopping),
+        }
     }
 }
 
 #[activities]
 impl ReconcileActivities {
-    /// Does one pass: observe, plan, apply, report.
+    /// Does one pass: observe, plan, apply, report. If the workflow cancels it, the pass begins no
+    /// further write, and reports those that it has made.
     #[activity(definition = contracts::Reconcile)]
     pub async fn reconcile(
         self: Arc<Self>,
@@ -48,14 +60,21 @@ impl ReconcileActivities {
                 }
             }
         };
+        let goes_on = || !ctx.is_cancelled();
+        let shutdown = async {
+            ctx.cancelled().await;
+            while !(self.is_stopping)() {
+                tokio::time::sleep(STOP_INTERVAL).await;
+            }
+        };
         tokio::select! {
-            outcome = self.reconciler.pass(&input, &progress) => {
+            outcome = self.reconciler.pass(&input, &goes_on, &progress) => {
                 outcome.map_err(|error| {
                     tracing::warn!(pass = input.pass, %error, "pass failed");
                     ApplicationFailure::new(error.to_string()).into()
                 })
             }
-            () = ctx.cancelled() => Err(ApplicationFailure::new("the worker is shutting down").into()),
+            () = shutdown => Err(ApplicationFailure::new("the worker is shutting down").into()),
             error = heartbeats => Err(ApplicationFailure::new(error).into()),
         }
     }

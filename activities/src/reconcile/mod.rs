@@ -17,7 +17,7 @@ use almanac_core::schedule::ScheduledDefinition;
 use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
 
-pub use activity::ReconcileActivities;
+pub use activity::{HEARTBEAT, ReconcileActivities};
 pub use attention::{AttentionList, AttentionReason, NeedAttention};
 
 use crate::blocking::compute;
@@ -132,10 +132,11 @@ impl Reconciler {
     }
 
     /// Does one pass. Pass 0 is a probe: it only checks that the worker holds
-    /// the revision.
+    /// the revision. The pass begins no write after `goes_on` returns `false`.
     pub async fn pass(
         &self,
         input: &PassInput,
+        goes_on: &(dyn Fn() -> bool + Sync),
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<PassOutcome, RequestError> {
         let snapshot = self.source.snapshot();
@@ -160,6 +161,7 @@ impl Reconciler {
             None
         } else {
             let policy = self.policy(input, &basis);
+            let is_current = || goes_on() && self.source.snapshot().revision == plan.revision;
             let applier = Applier {
                 schedules: &self.schedules,
                 project: &self.project,
@@ -167,7 +169,7 @@ impl Reconciler {
                 policy: &policy,
                 concurrency: self.concurrency,
                 clock,
-                is_current: &|| self.source.snapshot().revision == plan.revision,
+                is_current: &is_current,
                 progress,
             };
             let mut done = applier.apply(&plan, &observation.described).await;
@@ -178,7 +180,6 @@ impl Reconciler {
                     project: &self.project,
                     scheduled: &basis.scheduled,
                 };
-                let is_current = || self.source.snapshot().revision == plan.revision;
                 adopter
                     .adopt_all(&input.adoptions, self.concurrency, &is_current, &mut done)
                     .await;

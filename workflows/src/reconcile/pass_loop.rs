@@ -12,8 +12,8 @@ use temporalio_common::error::{ActivityExecutionError, TimeoutType};
 use temporalio_common::{MemoValues, RetryPolicy};
 use temporalio_workflow::workflows::{join_all, select};
 use temporalio_workflow::{
-    ActivityOptions, CancellableFuture, ContinueAsNewOptions, TimerOptions, WorkflowContext,
-    WorkflowResult, WorkflowTermination,
+    ActivityCancellationType, ActivityOptions, CancellableFuture, ContinueAsNewOptions,
+    TimerOptions, WorkflowContext, WorkflowResult, WorkflowTermination,
 };
 
 use super::coordinator::{Attempt, Coordinator, Next};
@@ -29,6 +29,10 @@ const LONGEST_PASS: Duration = Duration::from_hours(1);
 /// Number of history events from which on a workflow run continues as new. A worker that
 /// takes the run over reads all of them within one workflow task.
 const EVENTS_SUGGESTED: u32 = 1_000;
+
+/// Patch: a full pass makes way for an operator's request. Without it, a history of an earlier
+/// release is replayed.
+const MAKES_WAY_PATCH: &str = "passes-make-way";
 
 type Context = WorkflowContext<ReconcileSchedules>;
 
@@ -158,11 +162,26 @@ pub(super) async fn attempt(
         .heartbeat_timeout(HEARTBEAT)
         .retry_policy(RetryPolicy::builder().maximum_attempts(1).build())
         .do_not_eagerly_execute(true)
+        // A pass that makes way tells what it has done.
+        .cancellation_type(ActivityCancellationType::WaitCancellationCompleted)
         .summary(summary)
         .build();
-    let done = ctx
-        .execute_activity(Reconcile, input.clone(), options)
-        .await;
+    let mut done = pin!(ctx.execute_activity(Reconcile, input.clone(), options));
+    let mut waits = pin!(ctx.wait_condition(|s| s.coordinator.operator_waits()));
+    let done = if input.pass == 0 {
+        done.await
+    } else {
+        select! {
+            done = done => done,
+            _ = waits => {
+                if ctx.patched(MAKES_WAY_PATCH) {
+                    ctx.state_mut(|s| s.coordinator.make_way());
+                    done.cancel();
+                }
+                done.await
+            }
+        }
+    };
     // Anyone can announce a worker and answer its probe, so no answer may fail the workflow task.
     // The history remembers that an answer was not read, for replays by workers that can read it.
     if input.pass == 0 && (is_unreadable(&done) || ctx.is_replaying()) {

@@ -1,4 +1,5 @@
-//! Applies a plan: creates, then updates, then deletes.
+//! Applies a plan: the updates that operators asked for, then creates, then the other updates, then
+//! deletes.
 //!
 //! A limited number of operations runs at a time. The old half of a rename is
 //! deleted right after its new half is created.
@@ -9,8 +10,8 @@
 //! times at most.
 //!
 //! Guarantees:
-//! - Before each operation the registry still has the plan's revision. A rename
-//!   that has begun is finished.
+//! - Before each operation the registry still has the plan's revision, and the
+//!   pass makes no way for an operator. A rename that has begun is finished.
 //! - A schedule that is unmanaged at that moment is not written.
 //! - A write drops no run that is due (`safe_write`), or the report names the
 //!   run.
@@ -70,7 +71,7 @@ pub struct Applier<'a> {
     pub concurrency: usize,
     /// The server's present time.
     pub clock: ServerClock,
-    /// Returns `true` if the registry still has the plan's revision.
+    /// Returns `true` if the registry still has the plan's revision, and the pass goes on.
     pub is_current: &'a (dyn Fn() -> bool + Sync),
     /// Called after each operation that was tried.
     pub progress: &'a (dyn Fn(Progress) + Sync),
@@ -106,6 +107,19 @@ impl Applier<'_> {
                 is_paused_for_rename(&described.live, new).then_some(OldHalf::Stays(from))
             })
         };
+        // If the new half of a rename could not be created, the old half stays as it is.
+        let creates = plan.creates.iter();
+        let renamed: BTreeSet<&ScheduleId> = creates
+            .filter_map(|create| create.renamed_from.as_ref())
+            .filter(|from| old.contains_key(from))
+            .collect();
+        let updates = plan.updates.iter();
+        let (asked, others): (Vec<_>, Vec<_>) = updates
+            .filter(|update| !renamed.contains(&update.schedule))
+            .partition(|update| self.policy.requests.contains_key(&update.definition));
+        self.update_all(&asked, described, permits, &tried, &mut applied)
+            .await;
+
         let replaced = Mutex::new((Vec::new(), Vec::new()));
         // The futures are created before they are streamed: the compiler cannot
         // show that a closure that borrows is `Send` inside an activity. They
@@ -162,37 +176,8 @@ impl Applier<'_> {
             )))
         });
         self.gather(&mut applied, replaced.collect()).await;
-        // If the new half could not be created, the old half stays as it is.
-        let creates = plan.creates.iter();
-        let renamed: BTreeSet<&ScheduleId> = creates
-            .filter_map(|create| create.renamed_from.as_ref())
-            .filter(|from| old.contains_key(from))
-            .collect();
-
-        for some in plan.updates.chunks(PREPARED_LIMIT) {
-            let updates: Vec<_> = some
-                .iter()
-                .filter(|update| !renamed.contains(&update.schedule))
-                .map(|update| async {
-                    let mut permit = OperationPermit::take(permits).await;
-                    let result = if let Some(described) = described.get(&update.schedule) {
-                        Box::pin(unwound(self.update(update, described, &mut permit))).await
-                    } else {
-                        let definition = update.definition.clone();
-                        let converge = self.converge(definition, &update.schedule, &mut permit);
-                        Box::pin(unwound(converge)).await
-                    };
-                    tried(&result);
-                    (
-                        update.definition.as_str(),
-                        &update.schedule,
-                        update.op,
-                        result,
-                    )
-                })
-                .collect();
-            self.gather(&mut applied, updates).await;
-        }
+        self.update_all(&others, described, permits, &tried, &mut applied)
+            .await;
 
         for some in plan.deletes.chunks(PREPARED_LIMIT) {
             let deletes: Vec<_> = some
@@ -217,6 +202,39 @@ impl Applier<'_> {
             .changes
             .sort_by(|a, b| (a.op, &a.id).cmp(&(b.op, &b.id)));
         applied
+    }
+
+    async fn update_all(
+        &self,
+        updates: &[&Update],
+        described: &BTreeMap<ScheduleId, Described>,
+        permits: &Semaphore,
+        tried: &(dyn Fn(&Tried) + Sync),
+        applied: &mut Applied,
+    ) {
+        for some in updates.chunks(PREPARED_LIMIT) {
+            let updates: Vec<_> = some
+                .iter()
+                .map(|update| async {
+                    let mut permit = OperationPermit::take(permits).await;
+                    let result = if let Some(described) = described.get(&update.schedule) {
+                        Box::pin(unwound(self.update(update, described, &mut permit))).await
+                    } else {
+                        let definition = update.definition.clone();
+                        let converge = self.converge(definition, &update.schedule, &mut permit);
+                        Box::pin(unwound(converge)).await
+                    };
+                    tried(&result);
+                    (
+                        update.definition.as_str(),
+                        &update.schedule,
+                        update.op,
+                        result,
+                    )
+                })
+                .collect();
+            self.gather(applied, updates).await;
+        }
     }
 
     /// Waits for operations and adds their results to `applied`.

@@ -54,6 +54,7 @@ impl Coordinator {
         };
         self.probed = false;
         let hint = self.hint.take();
+        let makes_way = std::mem::take(&mut self.makes_way);
         match attempt {
             Attempt::Done(mut done) => {
                 let interrupted = done.interrupted && !pass.dry_run;
@@ -70,7 +71,9 @@ impl Coordinator {
                     covered.as_ref(),
                 );
                 pass_outcome::done(&mut self.state, input, *done, self.now);
-                if interrupted {
+                if interrupted && makes_way {
+                    pass_queue::ask_apart(&mut self.state, same_again(pass));
+                } else if interrupted {
                     self.count_failed_attempt();
                     self.ask_again(pass);
                 } else {
@@ -125,12 +128,7 @@ impl Coordinator {
     /// Asks for the same pass again, with a new number: the report of this pass is written.
     fn ask_again(&mut self, pass: PendingPass) {
         let news = self.news;
-        self.ask(PassRequest {
-            trigger: pass.trigger,
-            dry_run: pass.dry_run,
-            confirm: pass.confirm,
-            only: pass.only,
-        });
+        self.ask(same_again(pass));
         self.news = news;
     }
 
@@ -174,5 +172,15 @@ impl Coordinator {
         self.state.last_error = Some(error);
         self.failed_attempts = self.failed_attempts.max(1);
         self.count_failed_attempt();
+    }
+}
+
+/// The request for the same pass.
+fn same_again(pass: PendingPass) -> PassRequest {
+    PassRequest {
+        trigger: pass.trigger,
+        dry_run: pass.dry_run,
+        confirm: pass.confirm,
+        only: pass.only,
     }
 }

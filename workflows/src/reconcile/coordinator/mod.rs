@@ -81,6 +81,10 @@ pub(super) struct Coordinator {
     overdue: BTreeSet<WorkerId>,
     /// The announcement that the running pass proves.
     hint: Option<Announcement>,
+    /// Number of the requests for overrides that had been made when the running pass began.
+    began_after: u64,
+    /// `true` if the running pass was asked to make way for an operator's request.
+    makes_way: bool,
 }
 
 impl Coordinator {
@@ -102,6 +106,8 @@ impl Coordinator {
             asking: BTreeMap::new(),
             overdue: BTreeSet::new(),
             hint: None,
+            began_after: 0,
+            makes_way: false,
         }
     }
 
@@ -113,6 +119,21 @@ impl Coordinator {
     /// A worker that holds the current revision.
     pub(super) fn worker_with_current(&self) -> Option<WorkerId> {
         current_revision::pick(&self.state)
+    }
+
+    /// Returns `true` if an operator asked for an override while a full pass that writes was
+    /// running, and waits for its end.
+    pub(super) fn operator_waits(&self) -> bool {
+        let is_bulk = |pass: &PendingPass| pass.only.is_none() && !pass.dry_run;
+        let mut orders = self.state.orders.values();
+        self.running.as_ref().is_some_and(|(_, pass)| is_bulk(pass))
+            && orders.any(|order| order.number > self.began_after)
+    }
+
+    /// Records that the running pass was asked to make way. The rest of it is done after what the
+    /// operator asked for.
+    pub(super) fn make_way(&mut self) {
+        self.makes_way = true;
     }
 
     /// Returns `true` if a pass is running.
@@ -298,6 +319,7 @@ impl Coordinator {
         self.retry = None;
         let input = self.input(&pass, &worker, revision, !dissenters.is_empty());
         self.running = Some((worker.clone(), pass));
+        self.began_after = self.state.requests_made;
         Next::Run(worker, Box::new(input))
     }
 

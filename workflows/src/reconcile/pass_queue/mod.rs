@@ -4,7 +4,8 @@
 //! signals, starts and plain syncs make one pass. A dry run and a confirmation get a pass
 //! of their own, since their callers wait for exactly that report. A request never joins a
 //! pass that already runs: that pass may have observed the schedules before the request was
-//! made.
+//! made. A full pass that makes way for an operator's request is asked for again behind the
+//! pass of that request, and is not one with it.
 
 use std::collections::VecDeque;
 
@@ -79,6 +80,11 @@ pub(super) fn ask(state: &mut State, ask: PassRequest) -> u64 {
         pending.only = union(pending.only.take(), ask.only);
         return pending.pass;
     }
+    ask_apart(state, ask)
+}
+
+/// Asks for a pass that is not one with any that waits, and returns its number.
+pub(super) fn ask_apart(state: &mut State, ask: PassRequest) -> u64 {
     state.requested = state.requested.max(state.pass).saturating_add(1);
     state.pending.push_back(PendingPass {
         pass: state.requested,

@@ -268,3 +268,60 @@ fn an_empty_digest_confirms_nothing() {
     let (_, input) = run(&mut machine);
     assert_eq!(input.confirm, None);
 }
+
+fn interrupted() -> Attempt {
+    Attempt::Done(Box::new(PassDone {
+        interrupted: true,
+        ..PassDone::default()
+    }))
+}
+
+#[test]
+fn a_full_pass_makes_way_for_an_override_and_is_done_again_after_it() {
+    let mut machine = settled();
+    machine.reconcile();
+    let (_, bulk) = run(&mut machine);
+    assert!(!machine.operator_waits());
+    // More often than attempts that fail: each is tried again at once.
+    for n in 0..5 {
+        let mut request = pause(&format!("job-{n}"));
+        request.request_id = n.to_string();
+        let answer = machine.set_override(&request).unwrap();
+        assert!(machine.operator_waits());
+        machine.make_way();
+        machine.ended(&bulk, interrupted());
+        assert!(!machine.operator_waits());
+
+        let (_, of_operator) = run(&mut machine);
+        assert_eq!(of_operator.pass, answer.pass);
+        assert_eq!(of_operator.only, request.id.clone().map(|id| vec![id]));
+        assert!(!machine.operator_waits(), "it has what it asked for");
+        machine.ended(&of_operator, good());
+
+        let (_, rest) = run(&mut machine);
+        assert_eq!((rest.only, rest.pass), (None, answer.pass + 1));
+    }
+    machine.ended(&bulk, good());
+    assert_eq!(machine.next(), Next::Wait(Some(at(300))));
+}
+
+#[test]
+fn passes_make_way_for_nothing_that_they_do_themselves() {
+    let mut machine = settled();
+    machine.set_override(&pause("a")).unwrap();
+    machine.reconcile();
+    // One pass that is full and does the override.
+    let (_, input) = run(&mut machine);
+    assert!(input.only.is_none() && input.orders.len() == 1);
+    assert!(!machine.operator_waits());
+    machine.ended(&input, good());
+
+    // Passes over some definitions are short, and dry runs have a caller that waits.
+    machine.announce(&edited("a", "1", "2", &["x"]));
+    let (_, input) = run(&mut machine);
+    assert!(input.only.is_some());
+    let mut again = pause("a");
+    again.request_id = "again".to_owned();
+    machine.set_override(&again).unwrap();
+    assert!(!machine.operator_waits());
+}
