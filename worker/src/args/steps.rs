@@ -30,7 +30,7 @@ pub struct StepArgs {
     pub secret: Vec<Result<SecretEntry, SecretError>>,
     /// Let steps run this program: /path/to/program, or NAME=/path/to/program
     ///
-    /// Give it several times, or as a list with commas.
+    /// The definitions that may run it can follow, each after `@`. Give it several times, or as a list with commas.
     #[arg(long, value_name = "PROGRAM", value_delimiter = ',')]
     pub shell_allow: Vec<ShellEntry>,
     /// Let steps set this environment variable for programs. Give it several times, or as
