@@ -23,7 +23,7 @@ pub(crate) fn readable<T: TemporalSerializable + 'static>(value: &T) -> RawValue
 }
 
 /// Returns `true` if the worker's codec could not decrypt one of these payloads.
-fn is_undecoded(payloads: &[Payload]) -> bool {
+pub(crate) fn is_undecoded(payloads: &[Payload]) -> bool {
     payloads.iter().any(|payload| {
         payload.metadata.contains_key(UNDECODED)
             || payload.metadata.get("encoding").map(Vec::as_slice) == Some(ENCRYPTED)

@@ -18,7 +18,7 @@ mod remote;
 use std::fmt;
 use std::sync::Arc;
 
-use almanac_base::names::{READABLE, UNDECODED};
+use almanac_base::names::{ENCRYPTION, READABLE, UNDECODED};
 use almanac_core::schedule::Encryption;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -37,8 +37,6 @@ use crate::payload::ENCODING;
 use keys::{ENCRYPTED, SealError, no_key};
 use remote::RemoteFailure;
 
-/// Metadata of a decoded payload: its encryption, in the words of [`text_of`].
-const ENCRYPTION: &str = "almanac-encryption";
 /// Metadata of a payload in an answer: the payload as the server has it.
 const FOUND: &str = "almanac-found";
 /// Metadata that only this process adds. None of it is sent.

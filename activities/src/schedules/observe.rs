@@ -120,7 +120,9 @@ impl Observer<'_> {
         let unlisted = scheduled.values().filter(|one| known(one));
         let mut suspects: Vec<_> = unlisted.map(|one| Suspect::unlisted(one)).collect();
         self.cache.retain(&managed);
-        self.monitor.retain(&managed);
+        let unlisted = suspects.iter().map(|suspect: &Suspect| &suspect.schedule);
+        self.monitor
+            .retain(&managed.iter().copied().chain(unlisted).collect());
         self.fingerprints.retain(snapshot);
         let due = match scope {
             DescribeScope::All => BTreeSet::new(),

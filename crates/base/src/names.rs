@@ -21,6 +21,9 @@ pub const MEMO_KEY: &str = "almanac";
 /// Key in the metadata of payloads that no codec encodes: the memos that Almanac writes, which other
 /// programs and later releases read without a key.
 pub const READABLE: &str = "almanac-readable";
+/// Key in the metadata of payloads that the worker's codec has decoded, with their encryption. It is
+/// never sent.
+pub const ENCRYPTION: &str = "almanac-encryption";
 /// Key in the metadata of payloads that the worker's codec could not decode, with the reason. It is
 /// never sent.
 pub const UNDECODED: &str = "almanac-undecoded";

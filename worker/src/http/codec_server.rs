@@ -35,6 +35,9 @@ const ALLOWED_HEADERS: HeaderValue =
 /// Time in seconds for which a browser remembers the permission.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
 
+/// Maximum number of payloads in a request. The UI asks for those of a page of a history.
+const PAYLOADS_LIMIT: usize = 10_000;
+
 /// Origins whose pages may ask.
 type AllowedOrigins = Arc<[HeaderValue]>;
 
@@ -57,18 +60,15 @@ pub(super) fn router(codec: Codec, origins: Vec<HeaderValue>, authority: &Author
     let origins: AllowedOrigins = origins.into();
     let reading = middleware::from_fn_with_state(authority.clone(), auth::authorize_reading);
     let operating = middleware::from_fn_with_state(authority.clone(), auth::authorize);
+    let body = middleware::from_fn_with_state(BodyLimit::PAYLOADS, limits::body);
     // The last layer is the first to get a request.
     Router::new()
-        .route("/decode", post(decode).layer(reading))
-        .route("/encode", post(encode).layer(operating))
+        .route("/decode", post(decode).layer(body.clone()).layer(reading))
+        .route("/encode", post(encode).layer(body).layer(operating))
         .fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
-        // The next layer limits the body.
+        // The layers of the routes limit bodies, after the caller's authority is known.
         .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(
-            BodyLimit::PAYLOADS,
-            limits::body,
-        ))
         .layer(middleware::from_fn_with_state(origins, share))
         .layer(middleware::from_fn(limits::time))
         .layer(middleware::from_fn(head::check))
@@ -111,13 +111,12 @@ async fn decode(
 ) -> Result<Json<PayloadsJson>, Problem> {
     let decoded = codec.decode(&SerializationContextData::None, payloads(body)?);
     let decoded = decoded.await.map_err(|error| failed(&error))?;
-    let decoded = decoded.into_iter().map(|payload| {
-        if let Some(reason) = undecoded_reason(&payload) {
-            tracing::warn!(reason, "a payload is not decrypted");
-        }
-        without_internal(payload)
-    });
-    Ok(Json(PayloadsJson::of(&decoded.collect::<Vec<_>>())))
+    let reasons: Vec<_> = decoded.iter().filter_map(undecoded_reason).collect();
+    if let Some(reason) = reasons.last() {
+        tracing::warn!(reason, count = reasons.len(), "payloads are not decrypted");
+    }
+    let decoded: Vec<_> = decoded.into_iter().map(without_internal).collect();
+    Ok(Json(PayloadsJson::of(&decoded)))
 }
 
 async fn encode(
@@ -132,7 +131,12 @@ async fn encode(
 /// The payloads of a request.
 fn payloads(body: Result<Json<PayloadsJson>, JsonRejection>) -> Result<Vec<Payload>, Problem> {
     let Json(body) = body.map_err(|error| Problem::new(error.status(), error.body_text()))?;
-    body.payloads().ok_or_else(not_base64)
+    let payloads = body.payloads().ok_or_else(not_base64)?;
+    if payloads.len() > PAYLOADS_LIMIT {
+        let detail = format!("a request has at most {PAYLOADS_LIMIT} payloads");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    Ok(payloads)
 }
 
 fn not_base64() -> Problem {
@@ -218,6 +222,11 @@ mod tests {
             answer(ask(Method::POST, "/decode").json(&large)).await.0,
             413
         );
+        let many = json!({ "payloads": vec![json!({}); PAYLOADS_LIMIT + 1] });
+        assert_eq!(
+            answer(ask(Method::POST, "/decode").json(&many)).await.0,
+            413
+        );
         let fits = "A".repeat(BodyLimit::PAYLOADS.bytes() / 2);
         let fits = json!({"payloads": [{ "data": fits }]});
         assert_eq!(
@@ -263,6 +272,10 @@ mod tests {
             request.send().await.unwrap().status().as_u16()
         };
         assert_eq!(asked("/decode", None).await, 401);
+        // Nothing of a body is read for a caller without authority.
+        let large = "A".repeat(BodyLimit::PAYLOADS.bytes() + 1);
+        let large = ask(Method::POST, "/decode").body(large).send().await;
+        assert_eq!(large.unwrap().status(), 401);
         assert_eq!(asked("/decode", Some("wrong")).await, 401);
         assert_eq!(asked("/decode", Some(TOKEN)).await, 200);
         assert_eq!(asked("/encode", Some(TOKEN)).await, 403);

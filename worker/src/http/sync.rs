@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use almanac_core::definition::Kind;
 use almanac_core::record::{
-    DefinitionCounts, ErrorSource, LIST_LIMIT, NAME_LIMIT, Report, SyncRequest, check_text,
+    DefinitionCounts, ErrorSource, LIST_LIMIT, NAME_LIMIT, PassReport, Report, SyncRequest,
+    check_text,
 };
 use almanac_core::snapshot::{FailedDocument, Snapshot};
 use axum::extract::State;
@@ -240,11 +241,12 @@ async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
 pub(super) async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Option<Report> {
     loop {
         // The pass continues even if its state cannot be read.
-        if let Ok(status) = service.status_cache.status(&*service.backend).await
-            && status.pass >= pass
-        {
-            let mut reports = status.reports.iter();
-            return reports.find(|report| report.pass == pass).cloned();
+        if let Ok(status) = service.status_cache.status(&*service.backend).await {
+            match status.report_of(pass) {
+                PassReport::Ended(report) => return Some(*report),
+                PassReport::Forgotten => return None,
+                PassReport::Pending => {}
+            }
         }
         sleep(STATUS_MAX_AGE).await;
     }

@@ -14,9 +14,9 @@ use almanac_activities::codec::undecoded_reason;
 use almanac_base::names::{DefinitionId, MEMO_KEY, Project, READABLE, RECONCILE_WORKFLOW};
 use almanac_core::record::{
     AdoptAnswer, AdoptRequest, Announcement, HistoryEntry, HistoryRequest, NOT_AFTER,
-    OverrideAnswer, OverrideRequest, Progress, Report, RunAnswer, RunKind, RunRequest, RunState,
-    RunsQuery, SelectRequest, Selection, Selector, State, Status, SuspendAnswer, SuspendRequest,
-    Suspension, SyncAnswer, SyncRequest, TOO_LATE, WorkflowMemo,
+    OverrideAnswer, OverrideRequest, PassReport, Progress, Report, RunAnswer, RunKind, RunRequest,
+    RunState, RunsQuery, SelectRequest, Selection, Selector, State, Status, SuspendAnswer,
+    SuspendRequest, Suspension, SyncAnswer, SyncRequest, TOO_LATE, WorkflowMemo,
 };
 use almanac_workflows::contracts::{Query, Signal, Update, reconciler as contract};
 use jiff::Timestamp;
@@ -477,14 +477,13 @@ impl ReconcileClient {
         loop {
             let status = self.status().await;
             match status {
-                Ok(status) if status.pass >= pass => {
-                    return Ok(status
-                        .reports
-                        .into_iter()
-                        .find(|report| report.pass == pass));
-                }
+                Ok(status) => match status.report_of(pass) {
+                    PassReport::Ended(report) => return Ok(Some(*report)),
+                    PassReport::Forgotten => return Ok(None),
+                    PassReport::Pending => {}
+                },
                 // The worker may be busy for a moment; the deadline limits the wait.
-                Ok(_) | Err(ReconcileClientError::NoAnswer(_) | ReconcileClientError::Busy(_)) => {}
+                Err(ReconcileClientError::NoAnswer(_) | ReconcileClientError::Busy(_)) => {}
                 Err(error) => return Err(error),
             }
             if tokio::time::Instant::now() + POLL_INTERVAL >= deadline {

@@ -78,17 +78,33 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
 /// Reports to the caller of a pass that the pass failed for good.
 pub(super) fn report_failure(state: &mut State, pass: &PendingPass, error: String, now: Timestamp) {
     let mut report = Report {
+        errors: vec![ErrorSource::Temporal.error(None, error)],
+        ..without_result(state, pass, now)
+    };
+    bound_report(&mut report);
+    ended(state, report, now);
+}
+
+/// Reports that a pass was interrupted, and that what it did is not known.
+pub(super) fn report_interruption(state: &mut State, pass: &PendingPass, now: Timestamp) {
+    let mut report = Report {
+        interrupted: true,
+        ..without_result(state, pass, now)
+    };
+    bound_report(&mut report);
+    ended(state, report, now);
+}
+
+fn without_result(state: &State, pass: &PendingPass, now: Timestamp) -> Report {
+    Report {
         pass: pass.pass,
         revision: state.revision.clone().unwrap_or_default(),
         trigger: pass.trigger,
         dry_run: pass.dry_run,
         started_at: now,
         held: state.held.clone(),
-        errors: vec![ErrorSource::Temporal.error(None, error)],
         ..Report::default()
-    };
-    bound_report(&mut report);
-    ended(state, report, now);
+    }
 }
 
 fn ended(state: &mut State, report: Report, now: Timestamp) {

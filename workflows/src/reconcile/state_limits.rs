@@ -406,6 +406,8 @@ fn asked(state: &mut State) {
         state.orders.pop_last();
     }
     keep_first(&mut state.orders, ORDERS_LIMIT);
+    let last = state.orders.values().map(|order| order.number).max();
+    state.requests_made = state.requests_made.max(last.unwrap_or_default());
     for adoption in state.adoptions.values_mut() {
         name(&mut adoption.by);
     }

@@ -33,7 +33,7 @@ use temporalio_workflow::{
 use super::coordinator::Coordinator;
 use super::pass_loop::passes;
 use super::{handler_input, manual_run_lanes, probe_lanes};
-use crate::codec::{is_undecoded_signal, readable, require_decrypted};
+use crate::codec::{is_undecoded, is_undecoded_signal, readable, require_decrypted};
 use crate::contracts::reconciler as contract;
 
 /// Age from which on a workflow run continues as new.
@@ -383,6 +383,9 @@ impl ReconcileSchedules {
         admits: impl FnOnce(&Coordinator, &R) -> Result<(), RequestProblem>,
     ) -> Result<(), Refusal> {
         self.has_room()?;
+        if is_undecoded(&input.payloads) {
+            return Err("the input is encrypted with a key that this worker does not have".into());
+        }
         handler_input::check_size(update, input)?;
         // The time is checked when the request is decided.
         let request = handler_input::request(update, input, None).map_err(refusal)?;

@@ -6,6 +6,7 @@ use almanac_base::names::{DefinitionId, Revision};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::bound_report;
 use crate::field::Field;
 
 /// Maximum length of a list in a report; `truncated` counts the entries that are left out.
@@ -23,6 +24,10 @@ pub struct Report {
     pub trigger: Trigger,
     /// `true` for a dry run, which writes nothing.
     pub dry_run: bool,
+    /// `true` if the pass ended early, because the definitions changed or an operator asked for
+    /// something. A later pass over all schedules does the rest.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
     /// Time at which the pass started.
     pub started_at: Timestamp,
     /// Duration of the pass, in milliseconds.
@@ -61,6 +66,27 @@ impl Report {
     /// Returns `true` if the pass was over all schedules of the project.
     pub fn is_full(&self) -> bool {
         self.unreadable.is_some()
+    }
+
+    /// Adds what an earlier pass did that was interrupted. Its errors are not added, because this
+    /// pass tried again.
+    pub(super) fn after(mut self, earlier: Self) -> Self {
+        let counts = &mut self.schedules;
+        for (count, more) in [
+            (&mut counts.created, earlier.schedules.created),
+            (&mut counts.updated, earlier.schedules.updated),
+            (&mut counts.paused, earlier.schedules.paused),
+            (&mut counts.unpaused, earlier.schedules.unpaused),
+            (&mut counts.deleted, earlier.schedules.deleted),
+        ] {
+            *count = count.saturating_add(more);
+        }
+        let changes = std::mem::replace(&mut self.changes, earlier.changes);
+        self.changes.extend(changes);
+        bound_report(&mut self);
+        self.started_at = earlier.started_at;
+        self.duration_ms = self.duration_ms.saturating_add(earlier.duration_ms);
+        self
     }
 
     /// The errors that concern the schedule of a definition: its own, and those of Temporal

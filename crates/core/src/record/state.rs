@@ -187,6 +187,17 @@ pub struct Status {
     pub suspended: Option<Suspension>,
 }
 
+/// The report of a pass that was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PassReport {
+    /// The pass, or the rest of it, has not ended.
+    Pending,
+    /// The pass ended so long ago that its report is no longer kept.
+    Forgotten,
+    /// The pass has ended.
+    Ended(Box<Report>),
+}
+
 impl Status {
     /// The report of the last full pass, which may be a dry run. `None` if there has been none
     /// since the workflow began without state.
@@ -200,6 +211,29 @@ impl Status {
     pub fn last_applied_report(&self) -> Option<&Report> {
         let mut reports = self.reports.iter().rev();
         reports.find(|report| report.is_full() && !report.dry_run)
+    }
+
+    /// The report of a pass. If the pass was interrupted, the report of the pass that did the rest,
+    /// with the changes of both.
+    pub fn report_of(&self, pass: u64) -> PassReport {
+        if self.pass < pass {
+            return PassReport::Pending;
+        }
+        let mut reports = self.reports.iter().skip_while(|report| report.pass != pass);
+        let Some(first) = reports.next() else {
+            return PassReport::Forgotten;
+        };
+        let mut report = first.clone();
+        if !first.interrupted {
+            return PassReport::Ended(Box::new(report));
+        }
+        for later in reports.filter(|later| later.is_full() && !later.dry_run) {
+            report = later.clone().after(report);
+            if !later.interrupted {
+                return PassReport::Ended(Box::new(report));
+            }
+        }
+        PassReport::Pending
     }
 
     /// Returns `true` if the server could not describe the schedule in the last full pass.
@@ -293,7 +327,54 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::{PassDone, PassOutcome};
+    use crate::record::{PassDone, PassOutcome, ScheduleCounts};
+
+    fn report(pass: u64, interrupted: bool, is_full: bool) -> Report {
+        Report {
+            pass,
+            interrupted,
+            unreadable: is_full.then(Vec::new),
+            schedules: ScheduleCounts {
+                created: pass,
+                ..ScheduleCounts::default()
+            },
+            duration_ms: 10,
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn the_report_of_an_interrupted_pass_is_that_of_the_pass_that_did_the_rest() {
+        let mut status = Status {
+            pass: 4,
+            reports: vec![
+                report(1, false, true),
+                report(2, true, true),
+                report(3, false, false),
+                report(4, true, true),
+            ],
+            ..Status::default()
+        };
+        let ended = |status: &Status, pass| match status.report_of(pass) {
+            PassReport::Ended(report) => *report,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(ended(&status, 1), report(1, false, true));
+        assert_eq!(ended(&status, 3), report(3, false, false));
+        assert_eq!(status.report_of(0), PassReport::Forgotten);
+        assert_eq!(status.report_of(2), PassReport::Pending);
+        assert_eq!(status.report_of(5), PassReport::Pending);
+
+        let dry = Report {
+            dry_run: true,
+            ..report(5, false, true)
+        };
+        status.reports.extend([dry, report(6, false, true)]);
+        status.pass = 6;
+        let all = ended(&status, 2);
+        assert_eq!((all.pass, all.schedules.created), (6, 2 + 4 + 6));
+        assert_eq!((all.interrupted, all.duration_ms), (false, 30));
+    }
 
     #[test]
     fn renamed_fields_keep_the_names_that_earlier_releases_wrote() {

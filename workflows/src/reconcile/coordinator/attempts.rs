@@ -71,8 +71,11 @@ impl Coordinator {
                     covered.as_ref(),
                 );
                 pass_outcome::done(&mut self.state, input, *done, self.now);
+                if !interrupted && pass.only.is_none() && !pass.dry_run {
+                    self.made_way = 0;
+                }
                 if interrupted && makes_way {
-                    pass_queue::ask_apart(&mut self.state, same_again(pass));
+                    self.ask_for_the_rest(pass);
                 } else if interrupted {
                     self.count_failed_attempt();
                     self.ask_again(pass);
@@ -108,6 +111,14 @@ impl Coordinator {
                 ));
                 self.retry_elsewhere(pass, effect);
             }
+            // Canceled before it began, or by a worker of an earlier release, which reports nothing.
+            Attempt::Failed(_) if makes_way => {
+                if let Some(hint) = hint {
+                    self.keep_claim(hint);
+                }
+                pass_outcome::report_interruption(&mut self.state, &pass, self.now);
+                self.ask_for_the_rest(pass);
+            }
             Attempt::Failed(mut error) => {
                 if let Some(hint) = hint {
                     self.keep_claim(hint);
@@ -130,6 +141,12 @@ impl Coordinator {
         let news = self.news;
         self.ask(same_again(pass));
         self.news = news;
+    }
+
+    /// Asks for the rest of a pass that made way, behind the pass of the operator's request.
+    fn ask_for_the_rest(&mut self, pass: PendingPass) {
+        self.made_way = self.made_way.saturating_add(1);
+        pass_queue::ask_apart(&mut self.state, same_again(pass));
     }
 
     /// Puts the pass back, to be tried by another worker or with another revision.

@@ -37,6 +37,9 @@ pub(super) enum Next {
     Run(WorkerId, Box<PassInput>),
 }
 
+/// Maximum number of full passes in a row that make way for operators.
+const MADE_WAY_LIMIT: u32 = 3;
+
 /// Result of an attempt at a pass.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Attempt {
@@ -85,6 +88,8 @@ pub(super) struct Coordinator {
     began_after: u64,
     /// `true` if the running pass was asked to make way for an operator's request.
     makes_way: bool,
+    /// Number of full passes in a row that made way.
+    made_way: u32,
 }
 
 impl Coordinator {
@@ -108,6 +113,7 @@ impl Coordinator {
             hint: None,
             began_after: 0,
             makes_way: false,
+            made_way: 0,
         }
     }
 
@@ -123,10 +129,14 @@ impl Coordinator {
 
     /// Returns `true` if an operator asked for an override while a full pass that writes was
     /// running, and waits for its end.
+    /// Does not hold for a confirmation, whose digest names exactly the removals of one pass, and
+    /// after some passes in a row that made way, so that the rest of their work is done.
     pub(super) fn operator_waits(&self) -> bool {
-        let is_bulk = |pass: &PendingPass| pass.only.is_none() && !pass.dry_run;
+        let is_bulk =
+            |pass: &PendingPass| pass.only.is_none() && !pass.dry_run && pass.confirm.is_none();
         let mut orders = self.state.orders.values();
         self.running.as_ref().is_some_and(|(_, pass)| is_bulk(pass))
+            && self.made_way < MADE_WAY_LIMIT
             && orders.any(|order| order.number > self.began_after)
     }
 

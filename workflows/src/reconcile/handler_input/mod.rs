@@ -3,6 +3,7 @@
 //! A typed handler argument of another shape would fail the workflow task for ever. So the
 //! handlers take raw payloads and parse them here. Of several inputs the first counts.
 
+use almanac_base::names::ENCRYPTION;
 use almanac_core::record::{
     Announcement, HistoryRequest, INPUT_LIMIT, NOT_AFTER, RequestProblem, RunsQuery, State,
     TOO_LATE,
@@ -82,8 +83,24 @@ pub(super) fn request<T: DeserializeOwned>(
     if let Some(until) = object.remove(NOT_AFTER) {
         in_time(update, until, now)?;
     }
-    serde_json::from_value(Value::Object(object))
-        .map_err(|error| format!("{update}: {error}").into())
+    typed(update, raw, Value::Object(object))
+}
+
+/// Parses a value. If it was encrypted, the error shows nothing of it: anyone can send a copy of an
+/// encrypted payload.
+fn typed<T: DeserializeOwned>(
+    what: &str,
+    raw: &RawValue,
+    value: Value,
+) -> Result<T, RequestProblem> {
+    serde_json::from_value(value).map_err(|error| {
+        let mut payloads = raw.payloads.iter();
+        if payloads.any(|payload| payload.metadata.contains_key(ENCRYPTION)) {
+            format!("{what}: the input is not a request").into()
+        } else {
+            format!("{what}: {error}").into()
+        }
+    })
 }
 
 /// Refuses a request that has expired. The server keeps an update until a worker takes it,
@@ -114,9 +131,7 @@ pub(super) fn history_request(raw: &RawValue) -> Result<HistoryRequest, RequestP
     match json(raw, INPUT_LIMIT) {
         None | Some(Value::Null) => Ok(HistoryRequest::default()),
         Some(Value::String(id)) => Ok(HistoryRequest { id }),
-        Some(object @ Value::Object(_)) => {
-            serde_json::from_value(object).map_err(|error| format!("history: {error}").into())
-        }
+        Some(object @ Value::Object(_)) => typed(contract::History::NAME, raw, object),
         Some(_) => Err("history: the input must be a JSON object".into()),
     }
 }

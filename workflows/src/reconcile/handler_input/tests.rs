@@ -17,6 +17,17 @@ fn raw(inputs: &[&str]) -> RawValue {
 }
 
 #[test]
+fn an_error_shows_nothing_of_an_input_that_was_encrypted() {
+    let mut input = raw(&[r#"{"dry_run":"canary"}"#]);
+    let shown = request::<SyncRequest>("sync", &input, None).unwrap_err();
+    assert!(shown.to_string().contains("canary"), "{shown}");
+    let metadata = &mut input.payloads[0].metadata;
+    metadata.insert(ENCRYPTION.to_owned(), b"key a".to_vec());
+    let hidden = request::<SyncRequest>("sync", &input, None).unwrap_err();
+    assert_eq!(hidden.to_string(), "sync: the input is not a request");
+}
+
+#[test]
 fn an_announcement_needs_a_worker_and_a_revision_and_nothing_else() {
     let read = announcement(&raw(&[r#"{"worker":"w","revision":"r","more":1}"#])).unwrap();
     assert_eq!(read.event, WorkerEvent::Changed);

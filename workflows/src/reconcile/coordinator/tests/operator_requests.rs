@@ -3,7 +3,7 @@
 use almanac_core::field::Field;
 use almanac_core::record::{
     AdoptRequest, ClearRequest, HistoryEntry, HistoryEntryKind, HistoryRequest, OverrideRequest,
-    RequestProblem,
+    PassReport, RequestProblem,
 };
 
 use super::*;
@@ -276,33 +276,84 @@ fn interrupted() -> Attempt {
     }))
 }
 
+/// Asks for an override of this definition, and returns the number of its pass.
+fn override_of(machine: &mut Coordinator, definition: &str) -> u64 {
+    let mut request = pause(definition);
+    request.request_id = definition.to_owned();
+    machine.set_override(&request).unwrap().pass
+}
+
 #[test]
 fn a_full_pass_makes_way_for_an_override_and_is_done_again_after_it() {
     let mut machine = settled();
     machine.reconcile();
-    let (_, bulk) = run(&mut machine);
+    let (_, mut bulk) = run(&mut machine);
     assert!(!machine.operator_waits());
-    // More often than attempts that fail: each is tried again at once.
-    for n in 0..5 {
-        let mut request = pause(&format!("job-{n}"));
-        request.request_id = n.to_string();
-        let answer = machine.set_override(&request).unwrap();
+    for definition in ["a", "b", "c"] {
+        let pass = override_of(&mut machine, definition);
         assert!(machine.operator_waits());
         machine.make_way();
         machine.ended(&bulk, interrupted());
         assert!(!machine.operator_waits());
 
         let (_, of_operator) = run(&mut machine);
-        assert_eq!(of_operator.pass, answer.pass);
-        assert_eq!(of_operator.only, request.id.clone().map(|id| vec![id]));
-        assert!(!machine.operator_waits(), "it has what it asked for");
+        assert_eq!(of_operator.pass, pass);
+        assert_eq!(of_operator.only, Some(vec![id(definition)]));
+        override_of(&mut machine, "meanwhile");
+        assert!(
+            !machine.operator_waits(),
+            "the pass of an operator is short"
+        );
         machine.ended(&of_operator, good());
 
         let (_, rest) = run(&mut machine);
-        assert_eq!((rest.only, rest.pass), (None, answer.pass + 1));
+        assert_eq!(rest.only, None);
+        bulk = rest;
     }
+    // The work is done in the end, whatever operators ask for.
+    override_of(&mut machine, "d");
+    assert!(!machine.operator_waits());
     machine.ended(&bulk, good());
-    assert_eq!(machine.next(), Next::Wait(Some(at(300))));
+    let (_, of_operator) = run(&mut machine);
+    assert_eq!(of_operator.only, Some(vec![id("d")]));
+    machine.ended(&of_operator, good());
+    machine.reconcile();
+    run(&mut machine);
+    override_of(&mut machine, "e");
+    assert!(machine.operator_waits());
+}
+
+/// Its worker is dead, or of an earlier release.
+#[test]
+fn a_pass_that_fails_when_it_makes_way_comes_after_the_operator_too() {
+    let mut machine = settled();
+    let asked = machine.sync(&plain("r")).unwrap().pass;
+    let (_, bulk) = run(&mut machine);
+    let pass = override_of(&mut machine, "a");
+    machine.make_way();
+    machine.ended(&bulk, failed());
+    assert_eq!(machine.status().last_error, None);
+    assert_eq!(machine.status().report_of(asked), PassReport::Pending);
+    let (_, of_operator) = run(&mut machine);
+    assert_eq!(of_operator.pass, pass);
+    machine.ended(&of_operator, good());
+    let (_, rest) = run(&mut machine);
+    assert_eq!((rest.only, rest.trigger), (None, bulk.trigger));
+}
+
+#[test]
+fn a_state_with_a_request_from_the_future_does_not_stop_passes() {
+    let mut machine = settled();
+    machine.set_override(&pause("a")).unwrap();
+    let mut state = machine.carried();
+    state
+        .orders
+        .values_mut()
+        .for_each(|order| order.number = u64::MAX);
+    let mut machine = Coordinator::new(state, machine.now());
+    machine.reconcile();
+    run(&mut machine);
+    assert!(!machine.operator_waits());
 }
 
 #[test]
@@ -316,12 +367,25 @@ fn passes_make_way_for_nothing_that_they_do_themselves() {
     assert!(!machine.operator_waits());
     machine.ended(&input, good());
 
-    // Passes over some definitions are short, and dry runs have a caller that waits.
+    // Passes over some definitions are short. Dry runs and confirmations have a caller that waits
+    // for exactly that report.
     machine.announce(&edited("a", "1", "2", &["x"]));
     let (_, input) = run(&mut machine);
     assert!(input.only.is_some());
-    let mut again = pause("a");
-    again.request_id = "again".to_owned();
-    machine.set_override(&again).unwrap();
+    override_of(&mut machine, "b");
     assert!(!machine.operator_waits());
+    machine.ended(&input, good());
+    for request in [dry("d"), confirm("c", "digest")] {
+        let (_, of_operator) = run(&mut machine);
+        machine.ended(&of_operator, good());
+        machine.sync(&request).unwrap();
+        let (_, input) = run(&mut machine);
+        assert_eq!(
+            (input.dry_run, &input.confirm),
+            (request.dry_run, &request.confirm)
+        );
+        override_of(&mut machine, &format!("during-{}", request.request_id));
+        assert!(!machine.operator_waits());
+        machine.ended(&input, good());
+    }
 }
