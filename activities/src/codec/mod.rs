@@ -40,7 +40,7 @@ use remote::RemoteFailure;
 /// Metadata of a payload in an answer: the payload as the server has it.
 const FOUND: &str = "almanac-found";
 /// Metadata that only this process adds. None of it is sent.
-const INTERNAL: [&str; 3] = [ENCRYPTION, UNDECODED, FOUND];
+const INTERNAL: [&str; 4] = [ENCRYPTION, UNDECODED, FOUND, READABLE];
 
 /// A codec of payloads. Cheap to clone.
 #[derive(Clone, Default)]
@@ -87,18 +87,17 @@ impl Codec {
         )
     }
 
-    async fn encode_all(&self, mut payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
-        for payload in &mut payloads {
-            payload
-                .metadata
-                .retain(|key, _| !INTERNAL.contains(&key.as_str()));
-        }
+    async fn encode_all(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, CodecError> {
+        // Without the mark, the Temporal CLI shows the payload as JSON.
+        let marked = payloads
+            .into_iter()
+            .map(|payload| (is_readable(&payload), without_internal(payload)));
         match &*self.0 {
-            Kind::None => Ok(payloads),
+            Kind::None => Ok(marked.map(|(_, payload)| payload).collect()),
             Kind::Keys(keys) => {
                 let keys = keys();
-                let sealed = payloads.into_iter().map(|payload| {
-                    if is_readable(&payload) {
+                let sealed = marked.map(|(stays_readable, payload)| {
+                    if stays_readable {
                         Ok(payload)
                     } else {
                         keys.seal(payload)
@@ -107,11 +106,12 @@ impl Codec {
                 sealed.collect::<Result<_, _>>().map_err(CodecError::Seal)
             }
             Kind::Remote(remote) => {
+                let (stay_readable, mut payloads): (Vec<_>, Vec<_>) = marked.unzip();
                 let (places, given): (Vec<_>, Vec<_>) = payloads
                     .iter()
                     .cloned()
                     .enumerate()
-                    .filter(|(_, payload)| !is_readable(payload))
+                    .filter(|(place, _)| !stay_readable[*place])
                     .unzip();
                 let encoded = remote.encode(given).await.map_err(CodecError::Remote)?;
                 replace(&mut payloads, places, encoded);
@@ -279,7 +279,7 @@ pub fn undecoded_reason(payload: &Payload) -> Option<String> {
 
 /// Returns `true` if a key of a payload's metadata is one that this process adds.
 pub(crate) fn is_internal(key: &str) -> bool {
-    INTERNAL.contains(&key) || key == READABLE
+    INTERNAL.contains(&key)
 }
 
 /// Error of payloads that cannot be encoded, or not decoded now.

@@ -1,6 +1,5 @@
 use std::collections::HashMap;
 
-use almanac_base::names::READABLE;
 use serde_json::json;
 use temporalio_common::data_converters::SerializationContextData;
 use temporalio_common::protos::temporal::api::common::v1::{Memo, Payloads, SearchAttributes};
@@ -101,8 +100,8 @@ async fn almanacs_memo_and_search_attributes_stay_readable() {
     encode_fresh(&mut info, &codec(&[A])).await.unwrap();
     assert_eq!(info.search_attributes, plain.search_attributes);
     let memo = info.memo.clone().unwrap().fields;
-    assert_eq!(memo["almanac"], encode_readable(&json!({"v": 1})));
-    assert!(memo["almanac"].metadata.contains_key(READABLE));
+    // The mark is not sent: with it, the Temporal CLI does not show the memo as JSON.
+    assert_eq!(memo["almanac"], encode_json(&json!({"v": 1})));
     assert!(is_encrypted(&memo["team"]));
     assert!(is_encrypted(&info.input.unwrap().payloads[0]));
 }
@@ -173,7 +172,7 @@ async fn another_program_gets_only_what_is_to_be_encoded() {
     );
     let all = vec![memo.clone(), input.clone()];
     let encoded = remote.encode_all(all).await.unwrap();
-    assert_eq!(encoded[0], memo);
+    assert_eq!(encoded[0], encode_json(&json!({"v": 1})));
     assert!(is_encrypted(&encoded[1]));
     let decoded = remote.decode_all(encoded).await.unwrap();
     for (payload, expected) in decoded.iter().zip([&memo, &input]) {

@@ -19,7 +19,7 @@ pub const RUN_WORKFLOW: &str = "RunDefinition";
 /// Key of each memo that Almanac writes.
 pub const MEMO_KEY: &str = "almanac";
 /// Key in the metadata of payloads that no codec encodes: the memos that Almanac writes, which other
-/// programs and later releases read without a key.
+/// programs and later releases read without a key. It is never sent.
 pub const READABLE: &str = "almanac-readable";
 /// Key in the metadata of payloads that the worker's codec has decoded, with their encryption. It is
 /// never sent.
