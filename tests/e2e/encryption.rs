@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 
 use almanac_tests::{
     OwnServer, Project, SOON, Scheduler, Supervised, Temporal, almanac_binary, free_port,
-    on_one_scheduler, temporal_cli, wait_for,
+    on_both_schedulers, on_one_scheduler, temporal_cli, wait_for,
 };
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-on_one_scheduler!(
+on_both_schedulers!(
     encrypted_payloads_stay_secret_and_a_new_key_is_planned,
     a_schedule_without_its_key_is_reported_and_stays,
-    a_signal_without_its_key_is_ignored_and_stays_ignored,
 );
+on_one_scheduler!(a_signal_without_its_key_is_ignored_and_stays_ignored);
 
 const KEY_A: &str = "a AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 const KEY_B: &str = "b AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";

@@ -43,7 +43,7 @@ pub struct Readiness {
     pub last_success: Option<Timestamp>,
     /// The last error that no later success has cleared.
     pub last_error: Option<String>,
-    /// What works less well with this version of the Temporal server.
+    /// Messages about features that this version of the Temporal server lacks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// State of the credentials for Temporal.
@@ -71,7 +71,7 @@ struct Inner {
     pass_error: Option<String>,
     /// An error that this process found with Temporal or with its workers.
     own_error: Option<String>,
-    /// What works less well with the server, as of the last connection.
+    /// Messages about features that the server lacks, as of the last connection.
     server_warnings: Vec<String>,
     /// Reason why Temporal sends no tasks of new runs to this version of the worker deployment.
     without_tasks: Option<String>,
@@ -142,7 +142,7 @@ impl Health {
         self.lock().own_error = Some(error.into());
     }
 
-    /// Records what works less well with the server.
+    /// Records messages about features that the server lacks.
     pub fn server_warnings(&self, warnings: Vec<String>) {
         self.lock().server_warnings = warnings;
     }

@@ -75,7 +75,7 @@ pub fn builder() -> Builder {
 
 /// The `almanac` binary, before it runs.
 ///
-/// Its workflows and activities run on the task queue `almanac-PROJECT`, beside those of Almanac.
+/// Registered workflows and activities run on the task queue `almanac-PROJECT`, beside those of Almanac.
 #[derive(Debug)]
 #[must_use = "`main` runs the binary"]
 pub struct Builder {

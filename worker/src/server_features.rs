@@ -98,7 +98,7 @@ impl ServerInfo {
         missing.map(|(feature, _)| feature).collect()
     }
 
-    /// What works less well with this server, each as a message for a person.
+    /// Messages for people about what works less well with this server.
     pub fn warnings(&self) -> Vec<String> {
         let Some(release) = release(&self.version) else {
             return Vec::new();

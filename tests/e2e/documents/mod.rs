@@ -77,7 +77,7 @@ fn a_command_that_no_program_takes_is_found() {
     }
 }
 
-/// One server and one project for all of them: each document leaves the project as it found it.
+/// All documents share one server and one project. Each leaves the project as it found it.
 async fn the_executed_documents_do_what_they_show(on: Scheduler) -> anyhow::Result<()> {
     let server = OwnServer::start(on)?;
     let mut session = Session::new(server).await?;

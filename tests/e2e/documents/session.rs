@@ -153,7 +153,7 @@ impl Session {
                     Language::Shell => "",
                     Language::Console => &shown.output,
                 };
-                self.observe(command, code, output)?;
+                self.observe(command, code, output).await?;
             }
             (program, _) => bail!("{program} is not in the list of programs"),
         }
@@ -198,7 +198,7 @@ impl Session {
 
     /// Runs a command until it ends with this exit code and prints these lines, because a worker
     /// and a list may be a moment behind.
-    fn observe(&mut self, command: &str, code: i32, shown: &str) -> anyhow::Result<()> {
+    async fn observe(&mut self, command: &str, code: i32, shown: &str) -> anyhow::Result<()> {
         let has_digest = command.contains("DIGEST");
         let is_once = has_digest || ONCE.iter().any(|start| command.starts_with(start));
         let mut command = command.to_owned();
@@ -218,7 +218,7 @@ impl Session {
                 let Output { code, stdout, .. } = output;
                 bail!("exit code {code}; not printed: {missing:?}; printed:\n{stdout}");
             }
-            std::thread::sleep(PAUSE);
+            tokio::time::sleep(PAUSE).await;
         }
     }
 

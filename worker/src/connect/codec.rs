@@ -23,6 +23,11 @@ pub struct ChosenCodec {
 impl ChosenCodec {
     /// Opens the codec for the payloads of a namespace.
     pub(super) fn open(args: &CodecArgs, namespace: &str) -> anyhow::Result<Self> {
+        // A variable may set this flag, so it is not left to the command line's parser.
+        anyhow::ensure!(
+            !args.codec_failures || args.codec_key_file.is_some() || args.codec_endpoint.is_some(),
+            "--codec-failures needs --codec-key-file or --codec-endpoint: nothing else encrypts"
+        );
         let file = args.codec_key_file.as_ref();
         let file = file.map(|path| open_key_file(path.clone())).transpose()?;
         let auth = args.codec_auth.clone().transpose();
@@ -73,4 +78,39 @@ pub(crate) fn open_key_file(path: std::path::PathBuf) -> Result<Arc<KeyFile>, Un
 pub(crate) fn of_file(file: &Arc<KeyFile>) -> Codec {
     let file = Arc::clone(file);
     Codec::with_keys(move || file.now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(args: &CodecArgs) -> String {
+        let error = ChosenCodec::open(args, "default").unwrap_err();
+        format!("{error:#}")
+    }
+
+    #[test]
+    fn messages_of_failures_are_not_taken_for_encrypted_without_a_codec() {
+        let args = CodecArgs {
+            codec_failures: true,
+            ..CodecArgs::default()
+        };
+        let shown = error(&args);
+        assert!(
+            shown.contains("needs --codec-key-file or --codec-endpoint"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_secret_that_somebody_wrote_in_place_of_its_source_is_not_shown() {
+        let args = CodecArgs {
+            codec_endpoint: Some("https://codec.example".to_owned()),
+            codec_auth: Some("Bearer hunter2".parse()),
+            ..CodecArgs::default()
+        };
+        let shown = error(&args);
+        assert!(shown.starts_with("--codec-auth: "), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
 }

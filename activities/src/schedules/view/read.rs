@@ -389,26 +389,56 @@ mod tests {
     use almanac_base::names::Project;
     use jiff::Timestamp;
 
-    use super::super::LastRun;
+    use super::super::{LastRun, ListedTimes};
     use super::*;
+
+    fn context(project: &Project) -> ViewContext<'_> {
+        ViewContext {
+            project,
+            status: None,
+            files: None,
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn observed(project: &Project, definition: &str) -> Observed {
+        Observed {
+            definition: definition.parse().unwrap(),
+            overdue: Overdue::NotChecked,
+            drift: None,
+            described: None,
+            entry: ListEntry::of(project, ScheduleListEntry::default()),
+        }
+    }
+
+    #[test]
+    fn the_first_managed_schedules_that_a_list_lacks_are_described() {
+        let project: Project = "p".parse().unwrap();
+        let list = |definition: &str, is_managed| {
+            let observed = observed(&project, definition);
+            let times = ListedTimes {
+                is_managed,
+                ..times(&observed, context(&project))
+            };
+            let view = view(observed, context(&project));
+            Arc::new(ListedSchedule { view, times })
+        };
+        let names: Vec<_> = (0..VANISHED_LIMIT + 5)
+            .map(|n| format!("job-{n:02}"))
+            .collect();
+        let mut previous: Vec<_> = names.iter().map(|name| list(name, true)).collect();
+        previous.insert(0, list("another", false));
+        let present = [list("job-00", true)];
+        let found = vanished(&previous, &present);
+        let found: Vec<_> = found.iter().map(|id| id.as_str()).collect();
+        assert_eq!(found, names[1..=VANISHED_LIMIT]);
+        assert!(vanished(&previous, &previous).is_empty());
+    }
 
     /// A listed schedule whose last run has this status.
     fn listed(status: &str) -> ScheduleView {
         let project: Project = "p".parse().unwrap();
-        let context = ViewContext {
-            project: &project,
-            status: None,
-            files: None,
-            now: Timestamp::UNIX_EPOCH,
-        };
-        let entry = ListEntry::of(&project, ScheduleListEntry::default());
-        let observed = Observed {
-            definition: "job".parse().unwrap(),
-            overdue: Overdue::NotChecked,
-            drift: None,
-            described: None,
-            entry,
-        };
+        let observed = observed(&project, "job");
         ScheduleView {
             last_run: Some(Box::new(LastRun {
                 at: Timestamp::UNIX_EPOCH,
@@ -416,7 +446,7 @@ mod tests {
                 run_id: String::new(),
                 status: Some(status.to_owned()),
             })),
-            ..view(observed, context)
+            ..view(observed, context(&project))
         }
     }
 

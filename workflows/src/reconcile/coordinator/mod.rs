@@ -128,9 +128,10 @@ impl Coordinator {
     }
 
     /// Returns `true` if an operator asked for an override while a full pass that writes was
-    /// running, and waits for its end.
-    /// Does not hold for a confirmation, whose digest names exactly the removals of one pass, and
-    /// after some passes in a row that made way, so that the rest of their work is done.
+    /// running, and the pass must make way.
+    ///
+    /// A confirmation does not make way, because its digest names exactly the removals of one pass.
+    /// After [`MADE_WAY_LIMIT`] passes in a row that made way, the next one does its work.
     pub(super) fn operator_waits(&self) -> bool {
         let is_bulk =
             |pass: &PendingPass| pass.only.is_none() && !pass.dry_run && pass.confirm.is_none();

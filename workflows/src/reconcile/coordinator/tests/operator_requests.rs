@@ -323,7 +323,7 @@ fn a_full_pass_makes_way_for_an_override_and_is_done_again_after_it() {
     assert!(machine.operator_waits());
 }
 
-/// Its worker is dead, or of an earlier release.
+/// The worker is dead, or of an earlier release.
 #[test]
 fn a_pass_that_fails_when_it_makes_way_comes_after_the_operator_too() {
     let mut machine = settled();
