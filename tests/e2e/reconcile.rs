@@ -9,8 +9,11 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use temporalio_common::protos::temporal::api::common::v1::{Payload, Payloads, WorkflowExecution};
 use temporalio_common::protos::temporal::api::enums::v1::WorkflowExecutionStatus;
+use temporalio_common::protos::temporal::api::query::v1::QueryRejected;
 use temporalio_common::protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
-use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeWorkflowExecutionResponse;
+use temporalio_common::protos::temporal::api::workflowservice::v1::{
+    DescribeWorkflowExecutionResponse, QueryWorkflowResponse,
+};
 use tonic::Status;
 
 use crate::workflow_client::start_workflow;
@@ -379,6 +382,18 @@ fn continued() -> Vec<u8> {
     .encode_to_vec()
 }
 
+/// The answer to a query of a run that has continued as new meanwhile.
+fn rejected() -> Vec<u8> {
+    let rejected = QueryRejected {
+        status: WorkflowExecutionStatus::ContinuedAsNew.into(),
+    };
+    QueryWorkflowResponse {
+        query_rejected: Some(rejected),
+        ..QueryWorkflowResponse::default()
+    }
+    .encode_to_vec()
+}
+
 /// The server refuses a query if too many wait for the same workflow.
 async fn a_query_that_the_server_is_too_busy_for_is_sent_again(
     on: Scheduler,
@@ -441,6 +456,15 @@ async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> 
     ];
     almanac(others.address(), args)?.success()?;
     assert_eq!(others.count(update), 3);
+
+    // So does a query that waits for the run while it ends.
+    let query = "QueryWorkflow";
+    let asked = proxy.count(query);
+    proxy.answer_once(query, "", Answer::Message(rejected()));
+    let args = ["history", "one", "--project", project.name()];
+    let output = almanac(proxy.address(), args)?.success()?;
+    assert!(output.contains("created"), "{output}");
+    assert_eq!(proxy.count(query) - asked, 2);
 
     // One that is over is not asked again.
     worker.kill()?;

@@ -61,7 +61,6 @@ pub(super) fn report(
         revision: plan.revision.clone(),
         trigger: input.trigger,
         dry_run: applied.is_none(),
-        interrupted: applied.is_some_and(|applied| applied.interrupted),
         started_at,
         definitions: input.definitions,
         event_types: input.event_types,

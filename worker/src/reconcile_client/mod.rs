@@ -51,8 +51,8 @@ use run_poller::RunPoller;
 pub const DESTROYED: &str = "almanac destroy";
 /// Maximum time for an answer of the workflow.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// Number of times that an update is sent again at least, if a run ends before it takes the update
-/// and the workflow goes on.
+/// Number of times that a request is sent again at least, if a run ends before it answers and the
+/// workflow goes on.
 const ABSENCES: u32 = 3;
 /// Time after which a worker no longer takes up an update, counted from when it was sent. The
 /// server keeps an update that no worker takes. The time leaves room for clocks that differ.
@@ -183,12 +183,6 @@ impl ReconcileClient {
             .await
     }
 
-    /// Asks for a pass, without waiting for an answer.
-    pub async fn ask(&self) -> Result<(), ReconcileClientError> {
-        self.signal::<contract::Reconcile>(payload::<()>(None))
-            .await
-    }
-
     /// State of the workflow, as the query `status` answers.
     pub async fn status(&self) -> Result<Status, ReconcileClientError> {
         self.query::<contract::Status>(None).await
@@ -204,28 +198,11 @@ impl ReconcileClient {
         self.query::<contract::History>(Some(&request)).await
     }
 
-    /// Sends a query. If too many queries wait for the workflow, the client tries again, for
-    /// [`ANSWER_LIMIT`] in all.
     async fn query<Q: Query>(
         &self,
         input: Option<&Q::Takes>,
     ) -> Result<Q::Gives, ReconcileClientError> {
-        let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-        let answered = async {
-            loop {
-                let answer = self.query_once::<Q>(input).await;
-                let wait = backoff.next_wait();
-                match answer {
-                    Err(ReconcileClientError::Busy(_))
-                        if tokio::time::Instant::now() + wait < deadline =>
-                    {
-                        tokio::time::sleep(wait).await;
-                    }
-                    answer => return answer,
-                }
-            }
-        };
+        let answered = self.until_answered(|| self.query_once::<Q>(input));
         within(ANSWER_LIMIT, answered).await?
     }
 
@@ -358,45 +335,58 @@ impl ReconcileClient {
         self.update::<contract::Select>(id, &request).await
     }
 
-    /// Sends an update. If too many updates are in flight, the client tries again: the server
-    /// takes 10 of one workflow at a time.
+    /// Sends an update.
     async fn update<U: Update>(
         &self,
         id: &str,
         request: &U::Takes,
     ) -> Result<U::Gives, ReconcileClientError> {
+        let asked = |id: String| async move {
+            let once = || Box::pin(self.update_once::<U>(&id, request));
+            self.until_answered(once).await
+        };
+        match asked(id.to_owned()).await {
+            // The server repeats the result of an earlier update with the same id. That update
+            // expired without effect, and this one has not expired.
+            Err(ReconcileClientError::Refused(why)) if why.contains(TOO_LATE) => {
+                asked(format!("{id}@{}", Timestamp::now().as_millisecond())).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Sends a request, and sends it again for [`ANSWER_LIMIT`] if the server is too busy for it,
+    /// or if the run that it met continues as new. That run answers nothing any more, and the next
+    /// run does. A repeated update gets the first one's answer from either.
+    ///
+    /// The server takes 10 updates of one workflow at a time, and few queries.
+    async fn until_answered<T, Asked>(
+        &self,
+        ask: impl Fn() -> Asked,
+    ) -> Result<T, ReconcileClientError>
+    where
+        Asked: Future<Output = Result<T, ReconcileClientError>>,
+    {
         let deadline = tokio::time::Instant::now() + ANSWER_LIMIT;
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-        let mut update_id = id.to_owned();
         let mut absences = 0;
         loop {
-            let answer = Box::pin(self.update_once::<U>(&update_id, request)).await;
+            let answer = ask().await;
             let wait = backoff.next_wait();
-            match answer {
-                // The server repeats the result of an earlier update with the same id. That
-                // update expired without effect, and this one has not expired.
-                Err(ReconcileClientError::Refused(why))
-                    if why.contains(TOO_LATE) && update_id == id =>
-                {
-                    update_id = format!("{id}@{}", Timestamp::now().as_millisecond());
-                }
-                Err(ReconcileClientError::Busy(_))
-                    if tokio::time::Instant::now() + wait < deadline =>
-                {
-                    tokio::time::sleep(wait).await;
-                }
-                // A run that continues as new takes no update any more, and the next run
-                // does. A repeated request gets the first one's answer from either. The first
-                // answer may come late, because many requests waited for their turn.
-                Err(ReconcileClientError::Absent(_))
-                    if (absences < ABSENCES || tokio::time::Instant::now() + wait < deadline)
-                        && self.may_be_running().await =>
-                {
+            let in_time = tokio::time::Instant::now() + wait < deadline;
+            let repeats = match &answer {
+                Err(ReconcileClientError::Busy(_)) => in_time,
+                // The first answer may come late, because many requests waited for their turn.
+                Err(ReconcileClientError::Absent(_)) => {
                     absences += 1;
-                    tokio::time::sleep(wait).await;
+                    (in_time || absences <= ABSENCES) && self.may_be_running().await
                 }
-                answer => return answer,
+                _ => false,
+            };
+            if !repeats {
+                return answer;
             }
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -540,10 +530,14 @@ impl ReconcileClient {
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        let sent = handle.signal(UntypedSignal::new(S::NAME), input, options);
-        within(ANSWER_LIMIT, sent)
-            .await?
-            .map_err(|error| self.failed(error))
+        self.until_answered(|| async {
+            let signal = UntypedSignal::new(S::NAME);
+            let sent = handle.signal(signal, input.clone(), options.clone());
+            within(ANSWER_LIMIT, sent)
+                .await?
+                .map_err(|error| self.failed(error))
+        })
+        .await
     }
 }
 

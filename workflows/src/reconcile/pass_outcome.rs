@@ -23,6 +23,7 @@ pub(super) fn done(state: &mut State, input: &PassInput, done: PassDone, now: Ti
         announcements: _,
     } = done;
     report.pass = input.pass;
+    report.continued_by = None;
     bound_report(&mut report);
     if !input.dry_run {
         take_counts(&mut state.definitions, input.definitions);
@@ -87,12 +88,16 @@ pub(super) fn report_failure(state: &mut State, pass: &PendingPass, error: Strin
 
 /// Reports that a pass was interrupted, and that what it did is not known.
 pub(super) fn report_interruption(state: &mut State, pass: &PendingPass, now: Timestamp) {
-    let mut report = Report {
-        interrupted: true,
-        ..without_result(state, pass, now)
-    };
-    bound_report(&mut report);
+    let report = without_result(state, pass, now);
     ended(state, report, now);
+}
+
+/// Records in the report of an interrupted pass which pass does the rest.
+pub(super) fn continued_by(state: &mut State, interrupted: u64, rest: u64) {
+    let reports = state.reports.iter_mut();
+    for report in reports.filter(|report| report.pass == interrupted) {
+        report.continued_by = Some(rest);
+    }
 }
 
 fn without_result(state: &State, pass: &PendingPass, now: Timestamp) -> Report {

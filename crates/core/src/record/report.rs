@@ -24,10 +24,10 @@ pub struct Report {
     pub trigger: Trigger,
     /// `true` for a dry run, which writes nothing.
     pub dry_run: bool,
-    /// `true` if the pass ended early, because the definitions changed or an operator asked for
-    /// something. A later pass over all schedules does the rest.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub interrupted: bool,
+    /// Number of the pass that does the rest, if this pass ended early because the definitions
+    /// changed or an operator asked for something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continued_by: Option<u64>,
     /// Time at which the pass started.
     pub started_at: Timestamp,
     /// Duration of the pass, in milliseconds.

@@ -213,27 +213,30 @@ impl Status {
         reports.find(|report| report.is_full() && !report.dry_run)
     }
 
-    /// The report of a pass. If the pass was interrupted, the report of the pass that did the rest,
-    /// with the changes of both.
+    /// The report of a pass. If other passes did the rest of it, the report of the last one, with
+    /// the changes of all.
     pub fn report_of(&self, pass: u64) -> PassReport {
-        if self.pass < pass {
-            return PassReport::Pending;
-        }
-        let mut reports = self.reports.iter().skip_while(|report| report.pass != pass);
-        let Some(first) = reports.next() else {
-            return PassReport::Forgotten;
-        };
-        let mut report = first.clone();
-        if !first.interrupted {
-            return PassReport::Ended(Box::new(report));
-        }
-        for later in reports.filter(|later| later.is_full() && !later.dry_run) {
-            report = later.clone().after(report);
-            if !later.interrupted {
-                return PassReport::Ended(Box::new(report));
+        let mut whole: Option<Report> = None;
+        let mut part = pass;
+        loop {
+            if self.pass < part {
+                return PassReport::Pending;
             }
+            let report = self.reports.iter().find(|report| report.pass == part);
+            let Some(report) = report.cloned() else {
+                return PassReport::Forgotten;
+            };
+            let later = report.continued_by.filter(|later| *later > part);
+            let report = match whole.take() {
+                Some(earlier) => report.after(earlier),
+                None => report,
+            };
+            let Some(later) = later else {
+                return PassReport::Ended(Box::new(report));
+            };
+            part = later;
+            whole = Some(report);
         }
-        PassReport::Pending
     }
 
     /// Returns `true` if the server could not describe the schedule in the last full pass.
@@ -329,11 +332,10 @@ mod tests {
     use super::*;
     use crate::record::{PassDone, PassOutcome, ScheduleCounts};
 
-    fn report(pass: u64, interrupted: bool, is_full: bool) -> Report {
+    fn report(pass: u64, continued_by: Option<u64>) -> Report {
         Report {
             pass,
-            interrupted,
-            unreadable: is_full.then(Vec::new),
+            continued_by,
             schedules: ScheduleCounts {
                 created: pass,
                 ..ScheduleCounts::default()
@@ -348,10 +350,10 @@ mod tests {
         let mut status = Status {
             pass: 4,
             reports: vec![
-                report(1, false, true),
-                report(2, true, true),
-                report(3, false, false),
-                report(4, true, true),
+                report(1, None),
+                report(2, Some(4)),
+                report(3, None),
+                report(4, Some(6)),
             ],
             ..Status::default()
         };
@@ -359,21 +361,29 @@ mod tests {
             PassReport::Ended(report) => *report,
             other => panic!("{other:?}"),
         };
-        assert_eq!(ended(&status, 1), report(1, false, true));
-        assert_eq!(ended(&status, 3), report(3, false, false));
+        assert_eq!(ended(&status, 1), report(1, None));
+        assert_eq!(ended(&status, 3), report(3, None));
         assert_eq!(status.report_of(0), PassReport::Forgotten);
         assert_eq!(status.report_of(2), PassReport::Pending);
         assert_eq!(status.report_of(5), PassReport::Pending);
 
-        let dry = Report {
-            dry_run: true,
-            ..report(5, false, true)
-        };
-        status.reports.extend([dry, report(6, false, true)]);
+        status.reports.extend([report(5, None), report(6, None)]);
         status.pass = 6;
         let all = ended(&status, 2);
         assert_eq!((all.pass, all.schedules.created), (6, 2 + 4 + 6));
-        assert_eq!((all.interrupted, all.duration_ms), (false, 30));
+        assert_eq!((all.continued_by, all.duration_ms), (None, 30));
+    }
+
+    #[test]
+    fn a_report_that_says_that_an_earlier_pass_did_the_rest_is_the_last_one() {
+        let status = Status {
+            pass: 2,
+            reports: vec![report(1, Some(1)), report(2, Some(1))],
+            ..Status::default()
+        };
+        for pass in [1, 2] {
+            assert!(matches!(status.report_of(pass), PassReport::Ended(_)));
+        }
     }
 
     #[test]

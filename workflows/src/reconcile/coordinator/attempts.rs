@@ -138,15 +138,18 @@ impl Coordinator {
 
     /// Asks for the same pass again, with a new number: the report of this pass is written.
     fn ask_again(&mut self, pass: PendingPass) {
-        let news = self.news;
-        self.ask(same_again(pass));
+        let (news, interrupted) = (self.news, pass.pass);
+        let rest = self.ask(same_again(pass));
         self.news = news;
+        pass_outcome::continued_by(&mut self.state, interrupted, rest);
     }
 
     /// Asks for the rest of a pass that made way, behind the pass of the operator's request.
     fn ask_for_the_rest(&mut self, pass: PendingPass) {
         self.made_way = self.made_way.saturating_add(1);
-        pass_queue::ask_apart(&mut self.state, same_again(pass));
+        let interrupted = pass.pass;
+        let rest = pass_queue::ask_apart(&mut self.state, same_again(pass));
+        pass_outcome::continued_by(&mut self.state, interrupted, rest);
     }
 
     /// Puts the pass back, to be tried by another worker or with another revision.

@@ -341,6 +341,26 @@ fn a_pass_that_fails_when_it_makes_way_comes_after_the_operator_too() {
     assert_eq!((rest.only, rest.trigger), (None, bulk.trigger));
 }
 
+/// The definitions changed while the pass of an operator's request was running.
+#[test]
+fn who_waits_for_an_interrupted_pass_gets_the_report_of_the_pass_that_does_the_rest() {
+    let mut machine = settled();
+    let asked = override_of(&mut machine, "a");
+    let (_, input) = run(&mut machine);
+    machine.ended(&input, interrupted());
+    assert_eq!(machine.status().report_of(asked), PassReport::Pending);
+    let (_, rest) = run(&mut machine);
+    assert_eq!(
+        (rest.pass, rest.only.clone()),
+        (asked + 1, Some(vec![id("a")]))
+    );
+    machine.ended(&rest, good());
+    let PassReport::Ended(report) = machine.status().report_of(asked) else {
+        panic!("the rest has ended");
+    };
+    assert_eq!(report.pass, asked + 1);
+}
+
 #[test]
 fn a_state_with_a_request_from_the_future_does_not_stop_passes() {
     let mut machine = settled();
