@@ -18,6 +18,7 @@ mod payload;
 pub mod reconcile;
 pub mod router;
 pub mod schedules;
+pub mod spans;
 pub mod steps;
 pub mod timeline;
 pub mod webhooks;

@@ -384,9 +384,9 @@ pub fn op_name(op: Op) -> &'static str {
     op.as_str()
 }
 
-/// Records a pass that has ended.
-pub(crate) fn pass(report: &Report, result: &'static str) {
-    let trigger = match report.trigger {
+/// The name of a pass's cause in labels and traces.
+pub(crate) fn trigger_name(trigger: Trigger) -> &'static str {
+    match trigger {
         Trigger::Interval => "interval",
         Trigger::Start => "start",
         Trigger::Change => "change",
@@ -395,9 +395,14 @@ pub(crate) fn pass(report: &Report, result: &'static str) {
         Trigger::Override => "override",
         Trigger::Resume => "resume",
         Trigger::Adopt => "adopt",
-    };
+    }
+}
+
+/// Records a pass that has ended.
+pub(crate) fn pass(report: &Report, result: &'static str) {
     metrics::counter!(
-        Metric::ReconcileTotal.as_str(), "result" => result, "trigger" => trigger
+        Metric::ReconcileTotal.as_str(),
+        "result" => result, "trigger" => trigger_name(report.trigger)
     )
     .increment(1);
     #[expect(clippy::cast_precision_loss, reason = "a pass takes less than 2^52 ms")]

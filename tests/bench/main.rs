@@ -3,10 +3,11 @@
 //!
 //! Prints a table of ratios and fails when one is over its limit. The limits
 //! are the project's promises; absolute times are those of the machine.
-//! Arguments choose parts (`memory`, `idle`, `web`, `steps`, `events`, `v1`, `chasm`; `edits` is part of the
-//! last two); none means all.
+//! Arguments choose parts (`memory`, `idle`, `web`, `steps`, `events`, `encryption`, `v1`, `chasm`; `edits`
+//! is part of the last two); none means all.
 //! With `quick`, `steps` does little of everything, to see that it works.
 
+mod encryption;
 mod events;
 mod idle;
 mod memory;
@@ -17,7 +18,7 @@ mod web;
 
 use std::time::{Duration, Instant};
 
-use almanac_tests::{OwnServer, Project, Scheduler, Worker};
+use almanac_tests::{OwnServer, Project, Scheduler, Temporal, Worker};
 use anyhow::Context;
 
 use table::{Limit, Table};
@@ -79,6 +80,9 @@ fn main() -> anyhow::Result<()> {
     if is_chosen("events") {
         runtime.block_on(events::measure(&mut table))?;
     }
+    if is_chosen("encryption") {
+        runtime.block_on(encryption::measure(&mut table))?;
+    }
     for scheduler in [Scheduler::V1, Scheduler::Chasm] {
         if is_chosen(&scheduler.to_string()) {
             runtime
@@ -123,7 +127,7 @@ async fn measure(scheduler: Scheduler, table: &mut Table) -> anyhow::Result<()> 
     let [among_1000, among_10_000] = EDITS;
     scene.one_edit(among_1000).await?;
     scene.one_override(&worker).await?;
-    drop(worker);
+    scene.start(worker).await?;
 
     let (worker, _) = scene.cold(MANY).await?;
     scene.one_edit(among_10_000).await?;
@@ -270,6 +274,33 @@ impl Scene<'_> {
         .await?;
         let against = "signal + describe + update + read-back";
         self.row(what, against, raw, edit, Limit::AtMost(limit));
+        Ok(())
+    }
+
+    /// From the start of a process until it is ready, with everything in sync.
+    async fn start(&mut self, mut worker: Worker) -> anyhow::Result<()> {
+        let prefix = self.project.schedule("");
+        let address = self.server.address();
+        self.rest().await?;
+        let (raw, almanac) = medians(
+            async || {
+                let started = Instant::now();
+                let ids = Temporal::connect(&address).await?.list(&prefix).await?;
+                anyhow::ensure!(ids.len() == THOUSAND, "{} schedules", ids.len());
+                Ok(started.elapsed())
+            },
+            async || {
+                worker.terminate(READY_LIMIT)?;
+                let started = Instant::now();
+                worker.respawn()?;
+                worker.ready_within(READY_LIMIT).await?;
+                Ok(started.elapsed())
+            },
+        )
+        .await?;
+        let what = "start to ready, 1000 in sync";
+        let limit = Limit::AtMost(1.5);
+        self.row(what, "connect + list", raw, almanac, limit);
         Ok(())
     }
 
@@ -422,17 +453,26 @@ fn cpu_time(pid: &str) -> anyhow::Result<Duration> {
 
 /// The medians of [`ROUNDS`] measurements of each side, one after the other in turn.
 async fn medians(
+    raw: impl AsyncFnMut() -> anyhow::Result<Duration>,
+    almanac: impl AsyncFnMut() -> anyhow::Result<Duration>,
+) -> anyhow::Result<(Duration, Duration)> {
+    medians_of(ROUNDS, raw, almanac).await
+}
+
+/// The medians of this number of measurements of each side.
+async fn medians_of(
+    rounds: usize,
     mut raw: impl AsyncFnMut() -> anyhow::Result<Duration>,
     mut almanac: impl AsyncFnMut() -> anyhow::Result<Duration>,
 ) -> anyhow::Result<(Duration, Duration)> {
     let mut times = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         times.0.push(raw().await?);
         times.1.push(almanac().await?);
     }
     let median = |mut times: Vec<Duration>| {
         times.sort();
-        times[ROUNDS / 2]
+        times[rounds / 2]
     };
     Ok((median(times.0), median(times.1)))
 }

@@ -51,6 +51,7 @@ mod steps;
 mod suspension;
 mod timeline;
 mod times;
+mod traces;
 mod unreadable_schedules;
 mod untrusted_clients;
 mod untrusted_text;

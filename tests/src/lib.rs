@@ -32,6 +32,7 @@ use std::panic::AssertUnwindSafe;
 
 mod certificates;
 mod cli;
+mod collector;
 mod definitions;
 mod metrics;
 mod nats;
@@ -51,6 +52,7 @@ pub use cli::{
     Output, almanac, almanac_binary, almanac_in, cargo, python, python_program, temporal_cli,
     workspace,
 };
+pub use collector::{Collector, attribute};
 pub use definitions::{cron, many, paused_cron, with_schedule};
 pub use metrics::{SDK_METRICS, series};
 pub use nats::{Nats, NatsClient, Stored};

@@ -121,6 +121,7 @@ fn specs(
             name: "reconcile",
             queue: project.reconcile_queue(),
             deployment: deployment::options(version, VersioningBehavior::AutoUpgrade),
+            traced: false,
             pollers: 2,
             register: Arc::new(|_, options| {
                 options.register_workflow::<ReconcileSchedules>()?;
@@ -132,6 +133,7 @@ fn specs(
             name: "run",
             queue: project.run_queue(),
             deployment: deployment::options(version, VersioningBehavior::Pinned),
+            traced: args.otlp_endpoint.is_some(),
             pollers: 5,
             register: {
                 let (source, rate_limiter) = (Arc::clone(&source), Arc::clone(&rate_limiter));
@@ -179,6 +181,7 @@ fn specs(
             // The queue of one process is no part of a worker deployment, where it would stay known
             // after the process. Temporal sends its tasks to this process in any case.
             deployment: deployment::options(None, VersioningBehavior::Unspecified),
+            traced: false,
             pollers: 2,
             register: {
                 let shared = Arc::clone(shared);

@@ -5,9 +5,9 @@ mod attention;
 mod report;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use almanac_base::names::{DefinitionId, Project, Revision, ScheduleId};
 use almanac_core::plan::{self, Plan, Policy, ScheduledDefinitions};
 use almanac_core::record::{
     Announcement, Op, PassDone, PassInput, PassOutcome, Progress, Report, SELECTION_LIMIT,
@@ -16,6 +16,8 @@ use almanac_core::record::{
 use almanac_core::schedule::ScheduledDefinition;
 use almanac_core::snapshot::Snapshot;
 use jiff::Timestamp;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
 
 pub use activity::{HEARTBEAT, ReconcileActivities};
 pub use attention::{AttentionList, AttentionReason, NeedAttention};
@@ -27,6 +29,7 @@ use crate::schedules::{
     Adopter, Applied, Applier, DescribeScope, Fingerprints, InSyncCache, Observation, Observer,
     RequestError, ScheduleMonitor, Schedules, ServerClock,
 };
+use crate::spans;
 use attention::Findings;
 use report::{conclude, report};
 
@@ -48,6 +51,8 @@ pub struct Reconciler {
     /// Called after each full pass that was no dry run and tried every
     /// operation.
     on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
+    /// The revision that a pass has applied: the reload that made it causes no further pass.
+    applied_revision: Mutex<Revision>,
 }
 
 /// The basis of a pass: the desired schedules, the scope and the time.
@@ -78,6 +83,7 @@ impl Reconciler {
             attention: Arc::default(),
             announcements_after: Box::new(|_| None),
             on_full_pass: Box::new(on_full_pass),
+            applied_revision: Mutex::default(),
         }
     }
 
@@ -152,11 +158,74 @@ impl Reconciler {
                 ..PassDone::default()
             })));
         }
+        let span = self.span(input, &snapshot);
+        let pass = self.pass_over(&snapshot, input, goes_on, progress);
+        let outcome = pass.with_context(span.clone()).await;
+        match &outcome {
+            Ok(done) => self.ended(&span, input, done),
+            Err(error) => spans::fail(&span, error.kind()),
+        }
+        outcome.map(|done| PassOutcome::Done(Box::new(done)))
+    }
+
+    /// The span of a pass. The first pass that applies a reload belongs to the trace of the reload.
+    fn span(&self, input: &PassInput, snapshot: &Snapshot) -> opentelemetry::Context {
+        let attributes = vec![
+            KeyValue::new(
+                "almanac.pass",
+                i64::try_from(input.pass).unwrap_or(i64::MAX),
+            ),
+            KeyValue::new("almanac.trigger", metrics::trigger_name(input.trigger)),
+            KeyValue::new("almanac.revision", snapshot.revision.to_string()),
+            KeyValue::new("almanac.dry_run", input.dry_run),
+            KeyValue::new("almanac.full", input.only.is_none()),
+        ];
+        let reload = spans::remote(snapshot.traceparent.as_deref());
+        let is_applied = *self.applied_revision() == snapshot.revision;
+        spans::pass((!is_applied).then_some(&reload), &reload, attributes)
+    }
+
+    /// Records the end of a pass in its span, which ends when it is dropped.
+    fn ended(&self, span: &opentelemetry::Context, input: &PassInput, done: &PassDone) {
+        let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let counts = &done.report.schedules;
+        for (name, value) in [
+            ("almanac.created", counts.created),
+            ("almanac.updated", counts.updated),
+            ("almanac.deleted", counts.deleted),
+            ("almanac.held", counts.held),
+            ("almanac.errors", done.report.errors.len() as u64),
+        ] {
+            span.span().set_attribute(KeyValue::new(name, count(value)));
+        }
+        if done.interrupted {
+            span.span()
+                .set_attribute(KeyValue::new("almanac.interrupted", true));
+        } else if !input.dry_run {
+            self.applied_revision().clone_from(&input.revision);
+        }
+        if !done.report.errors.is_empty() {
+            spans::fail(span, "errors");
+        }
+    }
+
+    fn applied_revision(&self) -> MutexGuard<'_, Revision> {
+        let revision = self.applied_revision.lock();
+        revision.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn pass_over(
+        &self,
+        snapshot: &Snapshot,
+        input: &PassInput,
+        goes_on: &(dyn Fn() -> bool + Sync),
+        progress: &(dyn Fn(Progress) + Sync),
+    ) -> Result<PassDone, RequestError> {
         let clock = ServerClock::from_reported(input.now);
         let now = Timestamp::now();
         metrics::at(Metric::ReconcileLastAttempt, now);
-        let basis = compute(|| self.basis(&snapshot, input, now.max(input.now)));
-        let (plan, observation) = self.observe_and_plan(&snapshot, input, &basis).await?;
+        let basis = compute(|| self.basis(snapshot, input, now.max(input.now)));
+        let (plan, observation) = self.observe_and_plan(snapshot, input, &basis).await?;
         let applied = if input.dry_run {
             None
         } else {
@@ -189,20 +258,20 @@ impl Reconciler {
         if let Some(applied) = &applied {
             self.watch_written(applied);
         }
-        let report = report(input, &snapshot, &plan, applied.as_ref(), now);
+        let report = report(input, snapshot, &plan, applied.as_ref(), now);
         let mut done = conclude(input, &plan, applied.as_ref(), report);
         done.announcements = (self.announcements_after)(input.heard);
         self.report_end(input, &done, &plan, applied.as_ref(), observation.describes);
         if input.only.is_none() && !input.dry_run && !done.interrupted {
             self.attention.passed(&Findings {
                 project: &self.project,
-                snapshot: &snapshot,
+                snapshot,
                 plan: &plan,
                 applied: applied.as_ref(),
                 overdue: &self.monitor.overdue_schedules(),
             });
         }
-        Ok(PassOutcome::Done(Box::new(done)))
+        Ok(done)
     }
 
     /// The definitions of the registry that have a schedule and these labels.

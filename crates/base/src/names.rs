@@ -18,6 +18,9 @@ pub const RUN_WORKFLOW: &str = "RunDefinition";
 
 /// Key of each memo that Almanac writes.
 pub const MEMO_KEY: &str = "almanac";
+/// Member of the memo of an action: the W3C trace context of the operation that wrote it, for the runs
+/// that the schedule starts. Only a worker that exports traces writes it, and nothing compares it.
+pub const TRACEPARENT: &str = "traceparent";
 /// Key in the metadata of payloads that no codec encodes: the memos that Almanac writes, which other
 /// programs and later releases read without a key. It is never sent.
 pub const READABLE: &str = "almanac-readable";

@@ -45,6 +45,8 @@ pub struct Snapshot {
     pub archived: Vec<Archived>,
     /// Encryption of the payloads that this worker puts into schedules.
     pub encryption: Encryption,
+    /// W3C trace context of the reload that made the snapshot, if the worker exports traces.
+    pub traceparent: Option<String>,
 }
 
 /// A definition that is served.

@@ -127,6 +127,10 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true,
         value_parser = clap::value_parser!(u16).range(0..=1000))]
     pub metrics_schedules: u16,
+    /// Export OpenTelemetry traces to the collector at this address, like
+    /// `http://collector:4317` (OTLP over gRPC)
+    #[arg(long, value_name = "URL", value_parser = web_address)]
+    pub otlp_endpoint: Option<String>,
     /// Write log lines in this format
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,

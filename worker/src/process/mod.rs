@@ -58,7 +58,7 @@ use crate::connect::{self, ChosenCodec, Connector};
 use crate::deployment::DeploymentVersion;
 use crate::health::Health;
 use crate::registry::{ReadDepth, Registry, WatchOptions, spawn_watcher};
-use crate::telemetry::{MetricsPage, SdkMeter};
+use crate::telemetry::{MetricsPage, SdkMeter, TracedProcess, Traces};
 
 /// Interval at which the process compares the keys in force with those of the snapshot.
 const ENCRYPTION_INTERVAL: Duration = Duration::from_secs(1);
@@ -169,6 +169,14 @@ impl Process {
         let telemetry = sdk_telemetry(&project, &worker, namespace)?;
         let runtime = Arc::new(sdk_runtime(&project, &worker, namespace)?);
         let connector = connector.with_meter(telemetry.get_temporal_metric_meter());
+        let process = TracedProcess {
+            project: &project,
+            worker: &worker,
+            namespace: connector.namespace(),
+        };
+        let traces = args.otlp_endpoint.as_deref();
+        let traces = traces.map(|endpoint| Traces::export(endpoint, process));
+        let traces = traces.transpose()?.unwrap_or_default();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             %project, %worker, address = connector.target(), listen = %listener.local_addr()?,
@@ -296,6 +304,7 @@ impl Process {
         finished("watcher", watcher).await;
         finished("http", http).await;
         upkeep.abort();
+        traces.end().await;
         tracing::info!("shut down");
         Ok(())
     }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::Context;
 use temporalio_client::{Client, NamespacedClient};
 use temporalio_common::worker::WorkerDeploymentOptions;
+use temporalio_sdk::opentelemetry::OpenTelemetryPlugin;
 use temporalio_sdk::runtime::PollerBehavior;
 use temporalio_sdk::{Worker, WorkerOptions};
 use temporalio_sdk_core::{CoreRuntime, init_worker};
@@ -42,6 +43,8 @@ pub struct WorkerSpec {
     pub queue: String,
     /// The version of the worker, and the behavior of its workflows when workers are upgraded.
     pub deployment: WorkerDeploymentOptions,
+    /// `true` if the worker's workflows and activities are in traces.
+    pub traced: bool,
     /// Number of polls of each kind that wait at the server.
     pub pollers: usize,
     /// The function that adds the worker's workflows and activities.
@@ -99,13 +102,16 @@ impl WorkerSpec {
         grace: Duration,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut options = WorkerOptions::new(self.queue)
+        let mut builder = WorkerOptions::new(self.queue)
             .deployment_options(self.deployment)
             .workflow_task_poller_behavior(PollerBehavior::SimpleMaximum(self.pollers.max(2)))
             .activity_task_poller_behavior(PollerBehavior::SimpleMaximum(self.pollers))
             .sticky_queue_schedule_to_start_timeout(STICKY_LIMIT)
-            .graceful_shutdown_period(grace)
-            .build();
+            .graceful_shutdown_period(grace);
+        if self.traced {
+            builder = builder.worker_plugin(OpenTelemetryPlugin::builder().build());
+        }
+        let mut options = builder.build();
         (self.register)(&client, &mut options)?;
         let core = options
             .to_core_options(client.namespace(), client.identity())

@@ -28,14 +28,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use almanac_activities::codec::Codec;
+use almanac_activities::spans;
 use almanac_base::names::Revision;
 use almanac_core::schedule::Encryption;
 use almanac_core::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use opentelemetry::KeyValue;
 use tokio::sync::Notify;
 
 use self::assemble::{Origins, assemble};
@@ -236,14 +238,15 @@ impl Registry {
         let mut state = Arc::clone(&self.state).lock_owned().await;
         let registry = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
-            let started = Instant::now();
+            let (began, started) = (SystemTime::now(), Instant::now());
             let cause = if state.loaded {
                 cause
             } else {
                 ReloadCause::Start
             };
-            let reload =
-                AssertUnwindSafe(|| registry.reload_now(&mut state, prepared, depth, cause, &by));
+            let reload = AssertUnwindSafe(|| {
+                registry.reload_now(&mut state, prepared, depth, cause, &by, began)
+            });
             let result = catch_unwind(reload).map_err(|_| ReloadError);
             if let Err(error) = &result {
                 let failed = RecentReload::failed(cause, by, &registry.snapshot(), *error);
@@ -324,6 +327,7 @@ impl Registry {
         depth: ReadDepth,
         cause: ReloadCause,
         by: &str,
+        began: SystemTime,
     ) -> Reload {
         let prepared = prepared
             .filter(|prepared| prepared.reloads == self.reloads() && prepared.speculative.holds());
@@ -338,7 +342,7 @@ impl Registry {
         let files_before = state.loader.files();
         state.loader.accept(loaded);
         let Some(Next {
-            snapshot,
+            mut snapshot,
             origins,
             summary,
             changes,
@@ -346,6 +350,8 @@ impl Registry {
         else {
             return Reload::Unchanged;
         };
+        let span = span(began, cause, &summary);
+        snapshot.traceparent = spans::traceparent(&span);
         let empty = Arc::default();
         log::changed(before.as_deref().unwrap_or(&empty), &snapshot, &summary);
         let origins_before = std::mem::replace(&mut state.origins, origins);
@@ -374,6 +380,21 @@ impl Registry {
         free_later((files_before, origins_before, before));
         Reload::Changed(summary)
     }
+}
+
+/// The span of a reload that changed the definitions. It ends when it is dropped.
+fn span(began: SystemTime, cause: ReloadCause, summary: &ReloadSummary) -> opentelemetry::Context {
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let counts = &summary.counts;
+    let attributes = vec![
+        KeyValue::new("almanac.cause", cause.as_str()),
+        KeyValue::new("almanac.revision", summary.revision.to_string()),
+        KeyValue::new("almanac.new", count(counts.new)),
+        KeyValue::new("almanac.updated", count(counts.updated)),
+        KeyValue::new("almanac.archived", count(counts.archived)),
+        KeyValue::new("almanac.invalid", count(counts.invalid)),
+    ];
+    spans::reload(began, attributes)
 }
 
 /// The revision of the files' contents and of the encryption.

@@ -60,6 +60,18 @@ pub enum ReloadCause {
     Request,
 }
 
+impl ReloadCause {
+    /// The name of the cause, as in JSON.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Change => "change",
+            Self::Timer => "timer",
+            Self::Request => "request",
+        }
+    }
+}
+
 impl From<ReadDepth> for ReloadCause {
     fn from(depth: ReadDepth) -> Self {
         match depth {

@@ -1,6 +1,6 @@
-//! Logs on stderr and the metrics page: the telemetry of the process.
+//! Logs on stderr, the metrics page and traces: the telemetry of the process.
 //!
-//! Both are global to the process and are installed once, before anything is logged or
+//! All are global to the process and are installed once, before anything is logged or
 //! counted. The SDK's events and metrics take the same two ways as Almanac's own. Serving
 //! the page is left to the `http` module.
 
@@ -8,10 +8,12 @@ mod bridge;
 mod labels;
 mod logs;
 mod page;
+mod traces;
 
 pub use bridge::SdkMeter;
 pub use logs::{LogFormat, install_logs};
 pub use page::{MetricsPage, install_metrics, needing_attention};
+pub use traces::{TracedProcess, Traces};
 
 /// Makes `tracing` ask every subscriber, for tests that read the log lines of their
 /// thread. While there is only one subscriber, `tracing` asks the subscriber of the

@@ -35,6 +35,7 @@ use almanac_core::plan::{
 use almanac_core::record::{ErrorSource, Op, Progress};
 use futures::{FutureExt, StreamExt, future, stream};
 use jiff::Timestamp;
+use opentelemetry::trace::FutureExt as _;
 use tokio::sync::Semaphore;
 
 pub use applied::Applied;
@@ -46,6 +47,7 @@ use super::due_runs::ServerClock;
 use super::operation_permit::OperationPermit;
 use super::wire::{self, Described};
 use super::{Deletion, RequestError, Schedules};
+use crate::spans;
 
 /// Maximum number of times that an operation is planned before it is left to
 /// the next pass.
@@ -130,10 +132,13 @@ impl Applier<'_> {
                 .map(|create| async {
                     let mut permit = OperationPermit::take(permits).await;
                     let from = create.renamed_from.as_ref();
+                    let definition = create.definition().as_str();
+                    let span = spans::operation(Op::Create, definition, create.schedule().as_str());
                     let result = match from.and_then(|from| old_half(from, create.schedule())) {
                         Some(old) => {
                             let rename = AssertUnwindSafe(self.rename(create, old, &mut permit));
-                            let renamed = Box::pin(rename.catch_unwind()).await;
+                            let rename = Box::pin(rename.catch_unwind());
+                            let renamed = rename.with_context(span.clone()).await;
                             let renamed =
                                 renamed.unwrap_or_else(|_| Renamed::failed(Err(panicked())));
                             let mut replaced =
@@ -142,8 +147,12 @@ impl Applier<'_> {
                             replaced.1.push((create.definition(), renamed.lost));
                             renamed.made
                         }
-                        None => Box::pin(unwound(self.create(create, &mut permit))).await,
+                        None => {
+                            let create = Box::pin(unwound(self.create(create, &mut permit)));
+                            create.with_context(span.clone()).await
+                        }
                     };
+                    ended(&span, &result);
                     tried(&result);
                     (
                         create.definition().as_str(),
@@ -185,7 +194,11 @@ impl Applier<'_> {
                 .filter(|delete| !renamed.contains(&delete.schedule))
                 .map(|delete| async {
                     let _slot = OperationPermit::take(permits).await;
-                    let result = unwound(self.delete(delete)).await;
+                    let definition = delete.definition.as_str();
+                    let span = spans::operation(Op::Delete, definition, delete.schedule.as_str());
+                    let delete_it = unwound(self.delete(delete));
+                    let result = delete_it.with_context(span.clone()).await;
+                    ended(&span, &result);
                     tried(&result);
                     (
                         delete.definition.as_str(),
@@ -217,13 +230,19 @@ impl Applier<'_> {
                 .iter()
                 .map(|update| async {
                     let mut permit = OperationPermit::take(permits).await;
+                    let definition = update.definition.as_str();
+                    let span = spans::operation(update.op, definition, update.schedule.as_str());
                     let result = if let Some(described) = described.get(&update.schedule) {
-                        Box::pin(unwound(self.update(update, described, &mut permit))).await
+                        let update = self.update(update, described, &mut permit);
+                        let update = Box::pin(unwound(update));
+                        update.with_context(span.clone()).await
                     } else {
                         let definition = update.definition.clone();
                         let converge = self.converge(definition, &update.schedule, &mut permit);
-                        Box::pin(unwound(converge)).await
+                        let converge = Box::pin(unwound(converge));
+                        converge.with_context(span.clone()).await
                     };
+                    ended(&span, &result);
                     tried(&result);
                     (
                         update.definition.as_str(),
@@ -493,6 +512,13 @@ pub(super) fn shows(now: &Described, update: &Update) -> bool {
 async fn unwound(operation: impl Future<Output = Tried>) -> Tried {
     let ended = AssertUnwindSafe(operation).catch_unwind().await;
     ended.unwrap_or_else(|_| Err(panicked()))
+}
+
+/// Records the error of an operation in its span, which ends when it is dropped.
+fn ended(span: &opentelemetry::Context, result: &Tried) {
+    if let Err(error) = result {
+        spans::fail(span, error.kind());
+    }
 }
 
 fn panicked() -> RequestError {

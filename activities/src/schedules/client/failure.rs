@@ -60,6 +60,22 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// The kind of the error, for traces.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::NoNamespace(_) => "no_namespace",
+            Self::AlreadyExists => "already_exists",
+            Self::Stale => "stale",
+            Self::Refused(_) => "refused",
+            Self::Denied(_) => "denied",
+            Self::Failed(_) => "failed",
+            Self::Undecodable(_) => "undecodable",
+            Self::Encrypted(_) => "encrypted",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
     /// The error for `status`, in a request to `namespace`.
     pub fn of(status: &Status, namespace: &str) -> Self {
         let text = || format!("{:?}: {}", status.code(), status.message());

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
+use opentelemetry::trace::FutureExt as _;
 use temporalio_client::grpc::WorkflowService;
 use temporalio_client::request_extensions::RetryConfigForCall;
 use temporalio_client::{Client, NamespacedClient, RetryOptions};
@@ -39,6 +40,7 @@ use super::{ListEntry, RateLimiter, wire};
 use crate::blocking::compute;
 use crate::codec::{decode_found, encode_fresh};
 use crate::jitter::jittered;
+use crate::spans;
 use crate::steps::StepKeys;
 
 /// Maximum number of entries that the server returns in a page of a list.
@@ -435,8 +437,27 @@ impl Schedules {
     }
 
     /// Sends a request at its turn, and again after a failure, up to the number
-    /// of tries that `tries` gives for this failure.
+    /// of tries that `tries` gives for this failure. All of it is one span.
     async fn send_tries<Req, Res, Sent>(
+        &self,
+        tries: impl Fn(&Status) -> u32,
+        request: Req,
+        send: impl Fn(Client, Request<Req>) -> Sent,
+    ) -> Result<Res, RequestError>
+    where
+        Req: Clone,
+        Sent: Future<Output = Result<tonic::Response<Res>, Status>>,
+    {
+        let span = spans::request::<Req>();
+        let sent = self.try_to_send(tries, request, send);
+        let answer = sent.with_context(span.clone()).await;
+        if let Err(error) = &answer {
+            spans::fail(&span, error.kind());
+        }
+        answer
+    }
+
+    async fn try_to_send<Req, Res, Sent>(
         &self,
         tries: impl Fn(&Status) -> u32,
         request: Req,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use almanac_base::json_text::JsonText;
-use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW};
+use almanac_base::names::{MEMO_KEY, RUN_WORKFLOW, TRACEPARENT};
 use almanac_core::definition::{RetryPolicy, SearchAttribute, WorkflowOptions};
 use almanac_core::field::HASH_VERSION;
 use almanac_core::record::{ActionMemo, RunMemo, pinned_steps};
@@ -23,6 +23,7 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflow
 use super::spec::{decode_duration, encode_duration};
 use crate::codec::{encryption_of, without_internal};
 use crate::payload::{decode_json, encode_json, encode_readable};
+use crate::spans;
 
 /// The metadata key of a search attribute's type.
 const TYPE: &str = "type";
@@ -207,12 +208,16 @@ pub(super) fn encode_input(input: &[JsonText], run_input: Option<&Value>) -> Pay
     Payloads { payloads }
 }
 
-/// Adds Almanac's memo to the workflow's own memo.
+/// Adds Almanac's memo to the workflow's own memo, and to it the current span, for the runs.
 pub(super) fn set_memo(info: &mut NewWorkflowExecutionInfo, memo: &ActionMemo) {
+    let mut memo = json!(memo);
+    if let Some(traceparent) = spans::traceparent(&opentelemetry::Context::current()) {
+        memo[TRACEPARENT] = json!(traceparent);
+    }
     info.memo
         .get_or_insert_default()
         .fields
-        .insert(MEMO_KEY.to_owned(), encode_readable(&json!(memo)));
+        .insert(MEMO_KEY.to_owned(), encode_readable(&memo));
 }
 
 /// Almanac's memo: readable, from a newer version, or missing. A memo that

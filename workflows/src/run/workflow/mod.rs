@@ -12,6 +12,7 @@ mod history_limits;
 mod inbox;
 mod input;
 mod temporal_effects;
+mod trace_link;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -42,6 +43,7 @@ use history_limits::{ContinueAsNewDue, HistoryUse};
 use inbox::Inbox;
 use input::read_input;
 use temporal_effects::TemporalEffects;
+use trace_link::link_to_schedule;
 
 /// Maximum duration of one attempt at reading the registry.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -97,6 +99,7 @@ impl RunDefinition {
     #[run(name = RUN_WORKFLOW)]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Value> {
         let ctx: &WorkflowContext<Self> = ctx;
+        link_to_schedule(ctx);
         let input = ctx
             .state(|s| s.input.clone())
             .map_err(|error| refused(Standard::Validation)(error.to_string()))?;

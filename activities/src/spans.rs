@@ -1,0 +1,118 @@
+//! The spans of OpenTelemetry traces: from a reload to the pass that follows from it, to the
+//! requests that change schedules, and to the runs that these schedules start.
+//!
+//! A process that exports no traces has no tracer, and its spans record nothing. A span names
+//! definitions, schedules and requests. It has no text of an error, since such a text may quote a
+//! payload: the log has it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use almanac_base::names::TRACEPARENT;
+use almanac_core::record::Op;
+use opentelemetry::trace::{Link, SpanBuilder, SpanKind, Status, TraceContextExt};
+use opentelemetry::{Context, KeyValue, global};
+
+/// Name of Almanac's instrumentation scope.
+pub const SCOPE: &str = "almanac";
+/// The service whose methods the requests name.
+const WORKFLOW_SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
+
+/// A context whose span began now, below the current one.
+pub fn child(
+    name: impl Into<Cow<'static, str>>,
+    kind: SpanKind,
+    attributes: Vec<KeyValue>,
+) -> Context {
+    let builder = SpanBuilder::from_name(name)
+        .with_kind(kind)
+        .with_attributes(attributes);
+    begin(builder, &Context::current())
+}
+
+/// The span of an operation on a schedule.
+pub(crate) fn operation(op: Op, definition: &str, schedule: &str) -> Context {
+    let attributes = vec![
+        KeyValue::new("almanac.definition", definition.to_owned()),
+        KeyValue::new("almanac.schedule", schedule.to_owned()),
+    ];
+    let name = format!("{} schedule", op.as_str());
+    child(name, SpanKind::Internal, attributes)
+}
+
+/// The span of a request to Temporal, with all its tries.
+pub(crate) fn request<Req>() -> Context {
+    let message = std::any::type_name::<Req>().rsplit("::").next();
+    let method = message.unwrap_or_default().trim_end_matches("Request");
+    let attributes = vec![
+        KeyValue::new("rpc.system", "grpc"),
+        KeyValue::new("rpc.service", WORKFLOW_SERVICE),
+        KeyValue::new("rpc.method", method.to_owned()),
+    ];
+    child(method.to_owned(), SpanKind::Client, attributes)
+}
+
+/// The span of a pass. It is below `cause` if the pass is the first one of a reload. A later pass
+/// begins a trace of its own and links to `reload`.
+pub(crate) fn pass(
+    cause: Option<&Context>,
+    reload: &Context,
+    attributes: Vec<KeyValue>,
+) -> Context {
+    let builder = SpanBuilder::from_name("pass")
+        .with_kind(SpanKind::Consumer)
+        .with_attributes(attributes);
+    match cause {
+        Some(cause) => begin(builder, cause),
+        None => begin(builder.with_links(links(reload)), &Context::new()),
+    }
+}
+
+/// The context of a reload that began at this time and changed the definitions.
+pub fn reload(began: SystemTime, attributes: Vec<KeyValue>) -> Context {
+    let builder = SpanBuilder::from_name("reload definitions")
+        .with_kind(SpanKind::Internal)
+        .with_start_time(began)
+        .with_attributes(attributes);
+    begin(builder, &Context::new())
+}
+
+fn begin(builder: SpanBuilder, parent: &Context) -> Context {
+    parent.with_span(builder.start_with_context(&global::tracer(SCOPE), parent))
+}
+
+fn links(to: &Context) -> Vec<Link> {
+    let to = to.span().span_context().clone();
+    let link = to.is_valid().then(|| Link::with_context(to));
+    link.into_iter().collect()
+}
+
+/// Marks the span of `context` as failed, with the kind of the error.
+pub(crate) fn fail(context: &Context, kind: &'static str) {
+    let span = context.span();
+    span.set_attribute(KeyValue::new("error.type", kind));
+    span.set_status(Status::error(kind));
+}
+
+/// The W3C trace context of a span that is exported.
+pub fn traceparent(context: &Context) -> Option<String> {
+    if !context.span().span_context().is_sampled() {
+        return None;
+    }
+    let mut carrier = HashMap::new();
+    global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut carrier));
+    carrier.remove(TRACEPARENT)
+}
+
+/// The context of a span of another place, by its W3C trace context. A text that is none gives a
+/// context without a span.
+pub fn remote(traceparent: Option<&str>) -> Context {
+    let carrier: HashMap<String, String> = traceparent
+        .map(|it| (TRACEPARENT.to_owned(), it.to_owned()))
+        .into_iter()
+        .collect();
+    global::get_text_map_propagator(|propagator| {
+        propagator.extract_with_context(&Context::new(), &carrier)
+    })
+}
