@@ -2,9 +2,8 @@
 //!
 //! A link and not a parent: a schedule starts runs for years, and each run is a trace of its own.
 
-use std::collections::HashMap;
-
 use almanac_base::names::{MEMO_KEY, TRACEPARENT};
+use opentelemetry::propagation::Extractor;
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry::{Context, global};
 use serde_json::Value;
@@ -23,12 +22,24 @@ pub(super) fn link_to_schedule(ctx: &WorkflowContext<RunDefinition>) {
     let Some(traceparent) = traceparent else {
         return;
     };
-    let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
     let operation = global::get_text_map_propagator(|propagator| {
-        propagator.extract_with_context(&Context::new(), &carrier)
+        propagator.extract_with_context(&Context::new(), &Carrier(traceparent))
     });
     let operation = operation.span().span_context().clone();
     if operation.is_valid() {
         Context::current().span().add_link(operation, Vec::new());
+    }
+}
+
+/// The headers of a request that has only a trace context.
+struct Carrier<'a>(&'a str);
+
+impl Extractor for Carrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        (key == TRACEPARENT).then_some(self.0)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![TRACEPARENT]
     }
 }
