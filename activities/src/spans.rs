@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::SystemTime;
 
-use almanac_base::names::TRACEPARENT;
+use almanac_base::names::{DefinitionId, ScheduleId, TRACEPARENT};
 use almanac_core::record::Op;
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind, Status, TraceContextExt};
 use opentelemetry::{Context, KeyValue, global};
@@ -32,10 +32,10 @@ pub fn child(
 }
 
 /// The span of an operation on a schedule.
-pub(crate) fn operation(op: Op, definition: &str, schedule: &str) -> Context {
+pub(crate) fn operation(op: Op, definition: &DefinitionId, schedule: &ScheduleId) -> Context {
     let attributes = vec![
-        KeyValue::new("almanac.definition", definition.to_owned()),
-        KeyValue::new("almanac.schedule", schedule.to_owned()),
+        KeyValue::new("almanac.definition", definition.to_string()),
+        KeyValue::new("almanac.schedule", schedule.to_string()),
     ];
     let name = format!("{} schedule", op.as_str());
     child(name, SpanKind::Internal, attributes)

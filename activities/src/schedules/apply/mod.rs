@@ -132,27 +132,21 @@ impl Applier<'_> {
                 .map(|create| async {
                     let mut permit = OperationPermit::take(permits).await;
                     let from = create.renamed_from.as_ref();
-                    let definition = create.definition().as_str();
-                    let span = spans::operation(Op::Create, definition, create.schedule().as_str());
-                    let result = match from.and_then(|from| old_half(from, create.schedule())) {
-                        Some(old) => {
-                            let rename = AssertUnwindSafe(self.rename(create, old, &mut permit));
-                            let rename = Box::pin(rename.catch_unwind());
-                            let renamed = rename.with_context(span.clone()).await;
-                            let renamed =
-                                renamed.unwrap_or_else(|_| Renamed::failed(Err(panicked())));
-                            let mut replaced =
-                                replaced.lock().unwrap_or_else(PoisonError::into_inner);
-                            replaced.0.extend(renamed.ended.map(|ended| (old, ended)));
-                            replaced.1.push((create.definition(), renamed.lost));
-                            renamed.made
-                        }
-                        None => {
-                            let create = Box::pin(unwound(self.create(create, &mut permit)));
-                            create.with_context(span.clone()).await
-                        }
+                    let old = from.and_then(|from| old_half(from, create.schedule()));
+                    let operation = async {
+                        let Some(old) = old else {
+                            return Box::pin(unwound(self.create(create, &mut permit))).await;
+                        };
+                        let rename = AssertUnwindSafe(self.rename(create, old, &mut permit));
+                        let renamed = Box::pin(rename.catch_unwind()).await;
+                        let renamed = renamed.unwrap_or_else(|_| Renamed::failed(Err(panicked())));
+                        let mut replaced = replaced.lock().unwrap_or_else(PoisonError::into_inner);
+                        replaced.0.extend(renamed.ended.map(|ended| (old, ended)));
+                        replaced.1.push((create.definition(), renamed.lost));
+                        renamed.made
                     };
-                    ended(&span, &result);
+                    let (definition, schedule) = (create.definition(), create.schedule());
+                    let result = traced(Op::Create, definition, schedule, operation).await;
                     tried(&result);
                     (
                         create.definition().as_str(),
@@ -194,11 +188,9 @@ impl Applier<'_> {
                 .filter(|delete| !renamed.contains(&delete.schedule))
                 .map(|delete| async {
                     let _slot = OperationPermit::take(permits).await;
-                    let definition = delete.definition.as_str();
-                    let span = spans::operation(Op::Delete, definition, delete.schedule.as_str());
-                    let delete_it = unwound(self.delete(delete));
-                    let result = delete_it.with_context(span.clone()).await;
-                    ended(&span, &result);
+                    let operation = unwound(self.delete(delete));
+                    let (definition, schedule) = (&delete.definition, &delete.schedule);
+                    let result = traced(Op::Delete, definition, schedule, operation).await;
                     tried(&result);
                     (
                         delete.definition.as_str(),
@@ -230,19 +222,17 @@ impl Applier<'_> {
                 .iter()
                 .map(|update| async {
                     let mut permit = OperationPermit::take(permits).await;
-                    let definition = update.definition.as_str();
-                    let span = spans::operation(update.op, definition, update.schedule.as_str());
-                    let result = if let Some(described) = described.get(&update.schedule) {
-                        let update = self.update(update, described, &mut permit);
-                        let update = Box::pin(unwound(update));
-                        update.with_context(span.clone()).await
-                    } else {
-                        let definition = update.definition.clone();
-                        let converge = self.converge(definition, &update.schedule, &mut permit);
-                        let converge = Box::pin(unwound(converge));
-                        converge.with_context(span.clone()).await
+                    let operation = async {
+                        if let Some(described) = described.get(&update.schedule) {
+                            Box::pin(unwound(self.update(update, described, &mut permit))).await
+                        } else {
+                            let definition = update.definition.clone();
+                            let converge = self.converge(definition, &update.schedule, &mut permit);
+                            Box::pin(unwound(converge)).await
+                        }
                     };
-                    ended(&span, &result);
+                    let (definition, schedule) = (&update.definition, &update.schedule);
+                    let result = traced(update.op, definition, schedule, operation).await;
                     tried(&result);
                     (
                         update.definition.as_str(),
@@ -514,11 +504,19 @@ async fn unwound(operation: impl Future<Output = Tried>) -> Tried {
     ended.unwrap_or_else(|_| Err(panicked()))
 }
 
-/// Records the error of an operation in its span, which ends when it is dropped.
-fn ended(span: &opentelemetry::Context, result: &Tried) {
-    if let Err(error) = result {
-        spans::fail(span, error.kind());
+/// Does an operation in a span of its own.
+async fn traced(
+    op: Op,
+    definition: &DefinitionId,
+    schedule: &ScheduleId,
+    operation: impl Future<Output = Tried>,
+) -> Tried {
+    let span = spans::operation(op, definition, schedule);
+    let result = operation.with_context(span.clone()).await;
+    if let Err(error) = &result {
+        spans::fail(&span, error.kind());
     }
+    result
 }
 
 fn panicked() -> RequestError {

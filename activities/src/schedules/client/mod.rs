@@ -449,8 +449,8 @@ impl Schedules {
         Sent: Future<Output = Result<tonic::Response<Res>, Status>>,
     {
         let span = spans::request::<Req>();
-        let sent = self.try_to_send(tries, request, send);
-        let answer = sent.with_context(span.clone()).await;
+        let tried = self.try_to_send(tries, request, send);
+        let answer = tried.with_context(span.clone()).await;
         if let Err(error) = &answer {
             spans::fail(&span, error.kind());
         }
