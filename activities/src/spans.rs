@@ -41,8 +41,13 @@ pub(crate) fn operation(op: Op, definition: &DefinitionId, schedule: &ScheduleId
     child(name, SpanKind::Internal, attributes)
 }
 
-/// The span of a request to Temporal, with all its tries.
+/// The span of a request to Temporal, with all its tries. A request that belongs to nothing, such as
+/// one for a page, has no span.
 pub(crate) fn request<Req>() -> Context {
+    let parent = Context::current();
+    if !parent.has_active_span() {
+        return parent;
+    }
     let message = std::any::type_name::<Req>().rsplit("::").next();
     let method = message.unwrap_or_default().trim_end_matches("Request");
     let attributes = vec![

@@ -7,6 +7,7 @@ use std::time::Duration;
 use almanac_core::record::{FollowOutcome, FollowState};
 use almanac_workflows::contracts;
 use jiff::Timestamp;
+use opentelemetry::trace::FutureExt as _;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
@@ -82,8 +83,11 @@ impl FollowActivities {
         let keep = |state: &FollowState| {
             *latest.lock().unwrap_or_else(PoisonError::into_inner) = state.clone();
         };
+        // Polls that go on for ever would be spans that go on for ever.
+        let follow = self.follow(&mut work, &keep);
+        let follow = follow.with_context(opentelemetry::Context::new());
         tokio::select! {
-            idle = self.follow(&mut work, &keep) => Ok(FollowOutcome { state: take(), idle }),
+            idle = follow => Ok(FollowOutcome { state: take(), idle }),
             // Another worker continues with the state.
             () = ctx.cancelled() => Ok(FollowOutcome { state: take(), idle: false }),
             error = heartbeats => Err(ApplicationFailure::new(error).into()),

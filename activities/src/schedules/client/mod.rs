@@ -449,8 +449,10 @@ impl Schedules {
         Sent: Future<Output = Result<tonic::Response<Res>, Status>>,
     {
         let span = spans::request::<Req>();
-        let tried = self.try_to_send(tries, request, send);
-        let answer = tried.with_context(span.clone()).await;
+        let answer = self
+            .try_to_send(tries, request, send)
+            .with_context(span.clone())
+            .await;
         if let Err(error) = &answer {
             spans::fail(&span, error.kind());
         }
