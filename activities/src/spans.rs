@@ -16,8 +16,6 @@ use opentelemetry::{Context, KeyValue, global};
 
 /// Name of Almanac's instrumentation scope.
 pub const SCOPE: &str = "almanac";
-/// The service whose methods the requests name.
-const WORKFLOW_SERVICE: &str = "temporal.api.workflowservice.v1.WorkflowService";
 
 /// A context whose span began now, below the current one.
 pub fn child(
@@ -52,7 +50,6 @@ pub(crate) fn request<Req>() -> Context {
     let method = message.unwrap_or_default().trim_end_matches("Request");
     let attributes = vec![
         KeyValue::new("rpc.system", "grpc"),
-        KeyValue::new("rpc.service", WORKFLOW_SERVICE),
         KeyValue::new("rpc.method", method.to_owned()),
     ];
     child(method.to_owned(), SpanKind::Client, attributes)

@@ -2,9 +2,13 @@
 
 use almanac_tests::{
     Collector, Project, SOON, Scheduler, attribute, eventually, free_port, on_both_schedulers,
-    on_one_scheduler, wait_for,
+    on_one_scheduler, temporal_cli, wait_for,
 };
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::Value;
 
 on_both_schedulers!(a_change_is_followed_from_its_file_into_the_run);
 on_one_scheduler!(a_collector_that_is_away_disturbs_nothing);
@@ -46,16 +50,24 @@ async fn a_change_is_followed_from_its_file_into_the_run(on: Scheduler) -> anyho
     let project = Project::new(on).await?;
     project.write("one.yaml", &definition(1))?;
     let collector = Collector::start();
+    let keys = project.folder().join("keys");
+    std::fs::write(&keys, format!("a {}\n", STANDARD.encode([7; 32])))?;
+    let keys = keys.display().to_string();
     let worker = project.worker().flag("--otlp-endpoint", &collector.url());
+    let worker = worker.flag("--codec-key-file", &keys);
     let worker = worker.variable("OTEL_BSP_SCHEDULE_DELAY", "100");
     let worker = worker.start().await?;
 
     project.write("one.yaml", &definition(2))?;
+    // One that follows runs: the worker asks for their ends all the time.
+    project.write(
+        "two.yaml",
+        "triggers: [{ after: one, outcome: failed }]\ndo: [{ a: { set: { b: 1 } } }]\n",
+    )?;
     let reload = span(&collector, "reload definitions", |span| {
         attribute(span, "almanac.cause").as_deref() != Some("start")
     })
     .await?;
-    assert_eq!(attribute(&reload, "almanac.updated").as_deref(), Some("1"));
     let pass = span(&collector, "pass", |pass| is_below(pass, &reload)).await?;
     assert_eq!(attribute(&pass, "almanac.updated").as_deref(), Some("1"));
     let update = span(&collector, "update schedule", |update| {
@@ -77,7 +89,13 @@ async fn a_change_is_followed_from_its_file_into_the_run(on: Scheduler) -> anyho
     let later = span(&collector, "pass", |pass| links_to(pass, &reload)).await?;
     assert!(later.parent_span_id.is_empty(), "{later:?}");
 
-    project.almanac(&["trigger", "one"])?.success()?;
+    let follow = format!("almanac/{}/follow", project.name());
+    eventually("the runs to be followed", || async {
+        Ok(project.temporal().run_of(&follow).await.is_ok())
+    })
+    .await?;
+    let trigger = ["trigger", "one", "--codec-key-file", &keys];
+    project.almanac(&trigger)?.success()?;
     let run = span(&collector, "RunWorkflow:RunDefinition", |run| {
         links_to(run, &update)
     })
@@ -98,6 +116,49 @@ async fn a_change_is_followed_from_its_file_into_the_run(on: Scheduler) -> anyho
         is_below(it, &started)
     })
     .await?;
+
+    span(&collector, "RunWorkflow:RunDefinition", |span| {
+        attribute(span, "temporalWorkflowID").is_some_and(|id| id.contains("/two/"))
+    })
+    .await?;
+
+    // Workers in other languages do not decode headers.
+    let run_id = attribute(&run, "temporalRunID").unwrap_or_default();
+    let show = [
+        "workflow",
+        "show",
+        "--output",
+        "json",
+        "--workflow-id",
+        &workflow,
+    ];
+    let show = [&show[..], &["--run-id", &run_id]].concat();
+    let history: Value = serde_json::from_str(&temporal_cli(project.address(), &show)?)?;
+    let header = history["events"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find_map(|event| {
+            let scheduled = &event["activityTaskScheduledEventAttributes"];
+            let fields = &scheduled["header"]["fields"];
+            fields.get("_tracer-data")
+        })
+        .context("a header")?;
+    let encoding = header["metadata"]["encoding"].as_str().unwrap_or_default();
+    assert_eq!(STANDARD.decode(encoding)?, b"json/plain");
+
+    // Nothing else makes traces.
+    let first = [
+        "reload definitions",
+        "pass",
+        "RunWorkflow:RunDefinition",
+        "RunActivity:manual_run",
+    ];
+    for (_, span) in collector.received() {
+        let is_first = span.parent_span_id.is_empty();
+        assert!(!is_first || first.contains(&span.name.as_str()), "{span:?}");
+        assert_ne!(span.name, "ListWorkflowExecutions");
+    }
 
     let all = format!("{:?}", collector.received());
     assert!(!all.contains(CANARY), "{all}");

@@ -2,12 +2,13 @@
 
 mod activity;
 mod attention;
+mod reload_trace;
 mod report;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use almanac_base::names::{DefinitionId, Project, Revision, ScheduleId};
+use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_core::plan::{self, Plan, Policy, ScheduledDefinitions};
 use almanac_core::record::{
     Announcement, Op, PassDone, PassInput, PassOutcome, Progress, Report, SELECTION_LIMIT,
@@ -31,6 +32,7 @@ use crate::schedules::{
 };
 use crate::spans;
 use attention::Findings;
+use reload_trace::ReloadTrace;
 use report::{conclude, report};
 
 /// Does passes for one project, over one registry.
@@ -51,8 +53,8 @@ pub struct Reconciler {
     /// Called after each full pass that was no dry run and tried every
     /// operation.
     on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
-    /// The revision that a pass has applied: the reload that made it causes no further pass.
-    applied_revision: Mutex<Revision>,
+    /// The reload whose trace passes belong to until one has applied it.
+    reload_trace: Mutex<ReloadTrace>,
 }
 
 /// The basis of a pass: the desired schedules, the scope and the time.
@@ -83,7 +85,7 @@ impl Reconciler {
             attention: Arc::default(),
             announcements_after: Box::new(|_| None),
             on_full_pass: Box::new(on_full_pass),
-            applied_revision: Mutex::default(),
+            reload_trace: Mutex::default(),
         }
     }
 
@@ -168,7 +170,7 @@ impl Reconciler {
         outcome.map(|done| PassOutcome::Done(Box::new(done)))
     }
 
-    /// The span of a pass. The first pass that applies a reload belongs to the trace of the reload.
+    /// The span of a pass. The passes up to the one that applies a reload belong to its trace.
     fn span(&self, input: &PassInput, snapshot: &Snapshot) -> opentelemetry::Context {
         let attributes = vec![
             KeyValue::new(
@@ -181,8 +183,8 @@ impl Reconciler {
             KeyValue::new("almanac.full", input.only.is_none()),
         ];
         let reload = spans::remote(snapshot.traceparent.as_deref());
-        let is_applied = *self.applied_revision() == snapshot.revision;
-        spans::pass((!is_applied).then_some(&reload), &reload, attributes)
+        let is_caused = self.reload_trace().causes(input);
+        spans::pass(is_caused.then_some(&reload), &reload, attributes)
     }
 
     /// Records the end of a pass in its span, which ends when it is dropped.
@@ -201,17 +203,17 @@ impl Reconciler {
         if done.interrupted {
             span.span()
                 .set_attribute(KeyValue::new("almanac.interrupted", true));
-        } else if !input.dry_run {
-            self.applied_revision().clone_from(&input.revision);
+        } else {
+            self.reload_trace().passed(input);
         }
         if !done.report.errors.is_empty() {
             spans::fail(span, "errors");
         }
     }
 
-    fn applied_revision(&self) -> MutexGuard<'_, Revision> {
-        let revision = self.applied_revision.lock();
-        revision.unwrap_or_else(PoisonError::into_inner)
+    fn reload_trace(&self) -> MutexGuard<'_, ReloadTrace> {
+        let trace = self.reload_trace.lock();
+        trace.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn pass_over(

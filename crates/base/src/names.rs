@@ -21,6 +21,9 @@ pub const MEMO_KEY: &str = "almanac";
 /// Member of the memo of an action: the W3C trace context of the operation that wrote it, for the runs
 /// that the schedule starts. Only a worker that exports traces writes it, and nothing compares it.
 pub const TRACEPARENT: &str = "traceparent";
+/// Attribute of the span of a run: how the run ended. A span without it ended because the process
+/// dropped the run from memory.
+pub const RUN_OUTCOME: &str = "almanac.outcome";
 /// Key in the metadata of payloads that no codec encodes: the memos that Almanac writes, which other
 /// programs and later releases read without a key. It is never sent.
 pub const READABLE: &str = "almanac-readable";

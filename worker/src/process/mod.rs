@@ -17,6 +17,7 @@ mod follow_starter;
 mod shutdown;
 mod stale_run_eviction;
 mod supervise;
+mod trace_header;
 mod version_watcher;
 mod workers;
 
@@ -304,7 +305,7 @@ impl Process {
         finished("watcher", watcher).await;
         finished("http", http).await;
         upkeep.abort();
-        traces.end().await;
+        traces.end(args.shutdown_timeout).await;
         tracing::info!("shut down");
         Ok(())
     }

@@ -24,6 +24,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::stale_run_eviction::StaleRunEviction;
+use super::trace_header::readable_trace_header;
 
 /// Maximum time that a workflow task waits for the process that has the workflow in
 /// memory, before another process may take the task. After a process is killed, the next
@@ -109,7 +110,9 @@ impl WorkerSpec {
             .sticky_queue_schedule_to_start_timeout(STICKY_LIMIT)
             .graceful_shutdown_period(grace);
         if self.traced {
-            builder = builder.worker_plugin(OpenTelemetryPlugin::builder().build());
+            builder = builder
+                .worker_plugin(readable_trace_header())
+                .worker_plugin(OpenTelemetryPlugin::builder().build());
         }
         let mut options = builder.build();
         (self.register)(&client, &mut options)?;

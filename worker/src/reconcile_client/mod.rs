@@ -530,14 +530,12 @@ impl ReconcileClient {
             .rpc_options(once(ANSWER_LIMIT))
             .build();
         let handle = self.handle();
-        self.until_answered(|| async {
+        let sent = self.until_answered(|| async {
             let signal = UntypedSignal::new(S::NAME);
             let sent = handle.signal(signal, input.clone(), options.clone());
-            within(ANSWER_LIMIT, sent)
-                .await?
-                .map_err(|error| self.failed(error))
-        })
-        .await
+            sent.await.map_err(|error| self.failed(error))
+        });
+        within(ANSWER_LIMIT, sent).await?
     }
 }
 

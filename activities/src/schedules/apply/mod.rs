@@ -35,7 +35,8 @@ use almanac_core::plan::{
 use almanac_core::record::{ErrorSource, Op, Progress};
 use futures::{FutureExt, StreamExt, future, stream};
 use jiff::Timestamp;
-use opentelemetry::trace::FutureExt as _;
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
 use tokio::sync::Semaphore;
 
 pub use applied::Applied;
@@ -146,7 +147,9 @@ impl Applier<'_> {
                         renamed.made
                     };
                     let (definition, schedule) = (create.definition(), create.schedule());
-                    let result = traced(Op::Create, definition, schedule, operation).await;
+                    let result = self
+                        .traced(Op::Create, definition, schedule, operation)
+                        .await;
                     tried(&result);
                     (
                         create.definition().as_str(),
@@ -190,7 +193,9 @@ impl Applier<'_> {
                     let _slot = OperationPermit::take(permits).await;
                     let operation = unwound(self.delete(delete));
                     let (definition, schedule) = (&delete.definition, &delete.schedule);
-                    let result = traced(Op::Delete, definition, schedule, operation).await;
+                    let result = self
+                        .traced(Op::Delete, definition, schedule, operation)
+                        .await;
                     tried(&result);
                     (
                         delete.definition.as_str(),
@@ -232,7 +237,9 @@ impl Applier<'_> {
                         }
                     };
                     let (definition, schedule) = (&update.definition, &update.schedule);
-                    let result = traced(update.op, definition, schedule, operation).await;
+                    let result = self
+                        .traced(update.op, definition, schedule, operation)
+                        .await;
                     tried(&result);
                     (
                         update.definition.as_str(),
@@ -244,6 +251,34 @@ impl Applier<'_> {
                 .collect();
             self.gather(applied, updates).await;
         }
+    }
+
+    /// Does an operation in a span of its own. An operation that the pass leaves out has none.
+    async fn traced(
+        &self,
+        op: Op,
+        definition: &DefinitionId,
+        schedule: &ScheduleId,
+        operation: impl Future<Output = Tried>,
+    ) -> Tried {
+        if !(self.is_current)() {
+            return operation.await;
+        }
+        let span = spans::operation(op, definition, schedule);
+        let result = operation.with_context(span.clone()).await;
+        let outcome = match &result {
+            Ok(Outcome::Done(_)) => "done",
+            Ok(Outcome::Nothing) => "nothing",
+            Ok(Outcome::Skipped) => "skipped",
+            Ok(Outcome::Conflict) => "conflict",
+            Err(error) => {
+                spans::fail(&span, error.kind());
+                "failed"
+            }
+        };
+        span.span()
+            .set_attribute(KeyValue::new("almanac.outcome", outcome));
+        result
     }
 
     /// Waits for operations and adds their results to `applied`.
@@ -502,21 +537,6 @@ pub(super) fn shows(now: &Described, update: &Update) -> bool {
 async fn unwound(operation: impl Future<Output = Tried>) -> Tried {
     let ended = AssertUnwindSafe(operation).catch_unwind().await;
     ended.unwrap_or_else(|_| Err(panicked()))
-}
-
-/// Does an operation in a span of its own.
-async fn traced(
-    op: Op,
-    definition: &DefinitionId,
-    schedule: &ScheduleId,
-    operation: impl Future<Output = Tried>,
-) -> Tried {
-    let span = spans::operation(op, definition, schedule);
-    let result = operation.with_context(span.clone()).await;
-    if let Err(error) = &result {
-        spans::fail(&span, error.kind());
-    }
-    result
 }
 
 fn panicked() -> RequestError {

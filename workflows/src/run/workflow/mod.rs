@@ -12,7 +12,7 @@ mod history_limits;
 mod inbox;
 mod input;
 mod temporal_effects;
-mod trace_link;
+mod trace_span;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -43,7 +43,7 @@ use history_limits::{ContinueAsNewDue, HistoryUse};
 use inbox::Inbox;
 use input::read_input;
 use temporal_effects::TemporalEffects;
-use trace_link::link_to_schedule;
+use trace_span::{link_to_schedule, name_outcome};
 
 /// Maximum duration of one attempt at reading the registry.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -100,6 +100,14 @@ impl RunDefinition {
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Value> {
         let ctx: &WorkflowContext<Self> = ctx;
         link_to_schedule(ctx);
+        let result = Self::run_steps(ctx).await;
+        name_outcome(&result);
+        result
+    }
+}
+
+impl RunDefinition {
+    async fn run_steps(ctx: &WorkflowContext<Self>) -> WorkflowResult<Value> {
         let input = ctx
             .state(|s| s.input.clone())
             .map_err(|error| refused(Standard::Validation)(error.to_string()))?;

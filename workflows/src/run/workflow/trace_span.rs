@@ -1,18 +1,33 @@
-//! The link from the span of a run to the operation that wrote the run's schedule.
+//! The span of a run: what it links to, and how the run ended.
 //!
-//! A link and not a parent: a schedule starts runs for years, and each run is a trace of its own.
+//! The SDK begins and ends the span. In a replay, and in a worker that exports no traces, there is
+//! none, and nothing here has an effect.
 
-use almanac_base::names::{MEMO_KEY, TRACEPARENT};
+use almanac_base::names::{MEMO_KEY, RUN_OUTCOME, TRACEPARENT};
 use opentelemetry::propagation::Extractor;
 use opentelemetry::trace::TraceContextExt as _;
-use opentelemetry::{Context, global};
+use opentelemetry::{Context, KeyValue, global};
 use serde_json::Value;
-use temporalio_workflow::WorkflowContext;
+use temporalio_workflow::{WorkflowContext, WorkflowResult, WorkflowTermination};
 
 use super::RunDefinition;
 
-/// Links the current span to the operation that the run's memo names. In a replay, and in a worker
-/// that exports no traces, there is no span.
+/// Records how the run ended.
+pub(super) fn name_outcome(result: &WorkflowResult<Value>) {
+    let outcome = match result {
+        Ok(_) => "completed",
+        Err(WorkflowTermination::ContinueAsNew(_)) => "continued_as_new",
+        Err(WorkflowTermination::Cancelled { .. }) => "canceled",
+        Err(_) => "failed",
+    };
+    let context = Context::current();
+    context
+        .span()
+        .set_attribute(KeyValue::new(RUN_OUTCOME, outcome));
+}
+
+/// Links the span to the operation that wrote the run's schedule, by the run's memo. It is a link
+/// and not a parent: a schedule starts runs for years, and each run is a trace of its own.
 pub(super) fn link_to_schedule(ctx: &WorkflowContext<RunDefinition>) {
     let memo = ctx.memo();
     let memo: Option<Value> = memo
