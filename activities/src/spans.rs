@@ -55,8 +55,8 @@ pub(crate) fn request<Req>() -> Context {
     child(method.to_owned(), SpanKind::Client, attributes)
 }
 
-/// The span of a pass. It is below `cause` if the pass is the first one of a reload. A later pass
-/// begins a trace of its own and links to `reload`.
+/// The span of a pass. It is below `cause` if a reload caused the pass. Any other pass begins a trace
+/// of its own and links to `reload`, which made the definitions that it applies.
 pub(crate) fn pass(
     cause: Option<&Context>,
     reload: &Context,

@@ -186,6 +186,17 @@ def test_options_become_variables() -> None:
     assert own["ALMANAC_WEBHOOK_SECRET"] == "hub=file:/etc/almanac/secrets/hub/secret"
 
 
+def test_the_status_of_helm_test_is_decoded_as_the_worker_encodes() -> None:
+    codec = {"codec-endpoint": "https://codec.example", "codec-auth": "env:CODEC"}
+    values = read(Path(__file__).parent / "values" / "minimal.yaml")
+    objects = manifests({**values, "options": {**codec, "drift": "report"}})
+    [pod] = [one for one in objects if one["kind"] == "Pod"]
+    own = variables(pod["spec"]["containers"][0])
+    assert own["ALMANAC_CODEC_ENDPOINT"] == "https://codec.example"
+    assert own["ALMANAC_CODEC_AUTH"] == "env:CODEC"
+    assert "ALMANAC_DRIFT" not in own
+
+
 def test_a_pod_gets_more_time_than_a_worker_takes_to_end(objects: list[Manifest]) -> None:
     spec = only("Deployment", objects)["spec"]["template"]["spec"]
     seconds = int(variables(worker(objects))["ALMANAC_SHUTDOWN_TIMEOUT"].removesuffix("s"))

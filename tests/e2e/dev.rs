@@ -79,9 +79,12 @@ fn the_examples_live_and_ctrl_c_ends_it() {
         assert_eq!(ui.status(), 200);
 
         let temporal = Temporal::connect(&address).await?;
+        // A list lags behind, so the log says how many there are.
         let ids = wait_for("the schedules to be listed", SOON, || async {
+            let log = std::fs::read_to_string(folder.path().join("dev.log"))?;
+            let created = log.matches("op=\"create\"").count();
             let ids = temporal.list("schedule-dev-").await?;
-            Ok((ids.len() >= 5).then_some(ids))
+            Ok((created > 0 && ids.len() == created).then_some(ids))
         })
         .await?;
         wait_for("a run to complete", 2 * SOON, || async {

@@ -240,6 +240,7 @@ async fn encrypted_payloads_stay_secret_and_a_new_key_is_planned(
 async fn a_schedule_without_its_key_is_reported_and_stays(on: Scheduler) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
     project.write("started.yaml", &started(SECRET))?;
+    project.write("lost.yaml", &started(SECRET))?;
     let keys = project.folder().join("keys");
     let file = keys.display().to_string();
     std::fs::write(&keys, KEY_A)?;
@@ -275,6 +276,16 @@ async fn a_schedule_without_its_key_is_reported_and_stays(on: Scheduler) -> anyh
     assert!(report.changes.is_empty(), "{report:?}");
     let after = project.temporal().live(&schedule).await?;
     assert_eq!(after.schedule(), before.schedule());
+
+    // A schedule whose key is lost for good is made again once it has been deleted.
+    let lost = project.schedule("lost");
+    project.temporal().delete(&lost).await?;
+    wait_for("the schedule to be made again", SOON, || async {
+        worker.sync().await?;
+        let key = key_of(project.temporal(), &lost).await.ok();
+        Ok(key.filter(|key| key == "b"))
+    })
+    .await?;
 
     // With both keys, a pass writes the change.
     std::fs::write(&keys, format!("{KEY_B}{KEY_A}"))?;
