@@ -419,7 +419,8 @@ async fn a_request_that_cannot_be_run_is_refused_with_the_reason(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    project.write("one.yaml", &cron("0 * * * *"))?;
+    // Every hour of January, so that it does not fire meanwhile.
+    project.write("one.yaml", &cron("0 * * 1 *"))?;
     let foreign = project.schedule("taken");
     project
         .temporal()
