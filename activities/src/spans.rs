@@ -5,7 +5,6 @@
 //! definitions, schedules and requests. It has no text of an error, since such a text may quote a
 //! payload: the log has it.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::SystemTime;
 
@@ -15,14 +14,10 @@ use opentelemetry::trace::{Link, SpanBuilder, SpanKind, Status, TraceContextExt}
 use opentelemetry::{Context, KeyValue, global};
 
 /// Name of Almanac's instrumentation scope.
-pub const SCOPE: &str = "almanac";
+const SCOPE: &str = "almanac";
 
 /// A context whose span began now, below the current one.
-pub fn child(
-    name: impl Into<Cow<'static, str>>,
-    kind: SpanKind,
-    attributes: Vec<KeyValue>,
-) -> Context {
+fn child(name: String, kind: SpanKind, attributes: Vec<KeyValue>) -> Context {
     let builder = SpanBuilder::from_name(name)
         .with_kind(kind)
         .with_attributes(attributes);

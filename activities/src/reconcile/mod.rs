@@ -216,6 +216,7 @@ impl Reconciler {
         trace.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does a pass over the definitions of `snapshot`.
     async fn pass_over(
         &self,
         snapshot: &Snapshot,
