@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use almanac_tests::{Project, Proxy, Scheduler, eventually, many, on_one_scheduler, wait_for};
+use almanac_tests::{Project, Proxy, Scheduler, eventually, many, on_one_scheduler};
 
 on_one_scheduler!(a_large_project_converges_and_an_operator_does_not_wait_for_it);
 
@@ -54,8 +54,8 @@ async fn a_large_project_converges_and_an_operator_does_not_wait_for_it(
     assert_eq!(worker.get("/readyz").await?.0, 503);
 
     worker.ready_within(Duration::from_mins(5)).await?;
-    wait_for("every schedule", Duration::from_secs(30), || async {
-        Ok((count().await? == DEFINITIONS).then_some(()))
+    eventually("every schedule", || async {
+        Ok(count().await? == DEFINITIONS)
     })
     .await?;
     assert!(proxy.limited() > 0, "no limit was reached");

@@ -338,7 +338,8 @@ async fn a_schedule_that_is_listed_twice_is_shown_once(on: Scheduler) -> anyhow:
     Ok(())
 }
 
-/// The list before had it. A pass does not create it again, and shows it when it is gone.
+/// The list before had it. A pass does not create it again, and shows it when it is gone. That the
+/// server does not find it either, or does not answer, is no proof.
 async fn a_schedule_that_is_not_listed_for_a_moment_is_still_shown(
     on: Scheduler,
 ) -> anyhow::Result<()> {
@@ -367,6 +368,35 @@ async fn a_schedule_that_is_not_listed_for_a_moment_is_still_shown(
         Ok((proxy.count("ListSchedules") >= 3).then_some(()))
     })
     .await?;
+
+    let not_found = direct.temporal().delete("no-such-schedule").await.err();
+    let not_found = not_found.context("it exists")?.downcast::<Status>()?;
+    proxy.answer_once(
+        "DescribeSchedule",
+        "",
+        Answer::Status(Box::new(not_found.clone())),
+    );
+    proxy.reset();
+    let report = worker.sync().await?;
+    assert!(report.errors.is_empty(), "{report:?}");
+    assert_eq!(report.schedules.unchanged, 1, "{report:?}");
+    assert_eq!(proxy.schedule_writes(), 0, "{:?}", proxy.counts());
+
+    let unavailable = Status::unavailable("the schedule moves");
+    proxy.answer(
+        "DescribeSchedule",
+        "",
+        Answer::Status(Box::new(unavailable)),
+    );
+    proxy.reset();
+    wait_for("lists without a description", SOON, || async {
+        ensure!(listed().await? == 1, "it is not shown");
+        Ok((proxy.count("ListSchedules") >= 2).then_some(()))
+    })
+    .await?;
+    proxy.clear();
+    let empty = ListSchedulesResponse::default().encode_to_vec();
+    proxy.answer("ListSchedules", "", Answer::Message(empty));
 
     direct.temporal().delete(&direct.schedule("one")).await?;
     eventually("the API to list nothing", async || Ok(listed().await? == 0)).await

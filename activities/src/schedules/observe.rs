@@ -334,7 +334,12 @@ impl Observer<'_> {
         observation.describes += suspects.len() as u64;
         let described = stream::iter(suspects)
             .map(|suspect| async move {
-                let response = self.schedules.describe(&suspect.schedule).await;
+                let id = &suspect.schedule;
+                let response = if suspect.listed_type.is_some() || self.monitor.knows(id) {
+                    self.schedules.describe_known(id).await
+                } else {
+                    self.schedules.describe(id).await
+                };
                 (suspect, response)
             })
             .buffer_unordered(self.concurrency);

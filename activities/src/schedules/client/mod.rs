@@ -54,6 +54,9 @@ const GRACE: Duration = Duration::from_secs(1);
 const TRIES_TIMEOUT: Duration = Duration::from_secs(15);
 /// Wait before the second try; the wait doubles with each further try.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Time after which a schedule that nobody deleted is found again, if the server moves it to its
+/// other scheduler.
+const MOVED_WITHIN: Duration = Duration::from_millis(300);
 /// Maximum wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -220,6 +223,22 @@ impl Schedules {
         match wire::undecoded(&response) {
             Some(reason) => Err(RequestError::Encrypted(reason)),
             None => Ok(response),
+        }
+    }
+
+    /// Describes a schedule that existed a short time ago. While the server moves it to its other
+    /// scheduler, neither of the two may have it for a moment. So the server has to say twice that
+    /// it does not exist.
+    pub async fn describe_known(
+        &self,
+        id: &ScheduleId,
+    ) -> Result<DescribeScheduleResponse, RequestError> {
+        match self.describe(id).await {
+            Err(RequestError::NotFound) => {
+                tokio::time::sleep(MOVED_WITHIN).await;
+                self.describe(id).await
+            }
+            answer => answer,
         }
     }
 

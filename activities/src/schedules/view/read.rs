@@ -79,27 +79,42 @@ pub async fn list_with_times(
     })
     .await?;
     let vanished = vanished(previous, &all).into_iter();
-    let described: Vec<_> = vanished.map(|id| listed(schedules, id, context)).collect();
-    let described = join_all(described).await.into_iter();
-    // A schedule that cannot be described is taken for deleted.
-    let found = described.filter_map(|found| found.ok().flatten());
-    all.extend(found.filter(|one| one.times.is_managed).map(Arc::new));
+    let sought = vanished.map(|before| find_again(schedules, before, context));
+    all.extend(join_all(sought).await.into_iter().flatten());
     all.sort_by(|a, b| a.definition.cmp(&b.definition));
     Ok(all)
 }
 
-/// The definitions of the first managed schedules that are in `previous` and not in `present`.
-/// Both are sorted by definition.
+/// The first managed schedules that are in `previous` and not in `present`. Both are sorted by
+/// definition.
 fn vanished<'a>(
     previous: &'a [Arc<ListedSchedule>],
     present: &[Arc<ListedSchedule>],
-) -> Vec<&'a DefinitionId> {
+) -> Vec<&'a Arc<ListedSchedule>> {
     let managed = previous.iter().filter(|one| one.times.is_managed);
-    let vanished = managed.map(|one| &one.definition).filter(|id| {
-        let place = present.binary_search_by(|one| one.definition.cmp(id));
+    let vanished = managed.filter(|before| {
+        let place = present.binary_search_by(|one| one.definition.cmp(&before.definition));
         place.is_err()
     });
     vanished.take(VANISHED_LIMIT).collect()
+}
+
+/// A managed schedule that only the list before has. `None` if it does not exist or is not managed
+/// any more. It stays as it was before if the server does not say that.
+async fn find_again(
+    schedules: &Schedules,
+    before: &Arc<ListedSchedule>,
+    context: ViewContext<'_>,
+) -> Option<Arc<ListedSchedule>> {
+    let schedule = context.project.schedule_id(&before.definition);
+    match schedules.describe_known(&schedule).await {
+        Ok(response) => {
+            let found = with_times(&before.definition, &schedule, &response, context);
+            found.times.is_managed.then(|| Arc::new(found))
+        }
+        Err(RequestError::NotFound | RequestError::Denied(_)) => None,
+        Err(_) => Some(Arc::clone(before)),
+    }
 }
 
 /// Specs that occurred, each once.
@@ -331,22 +346,31 @@ pub async fn listed(
     context: ViewContext<'_>,
 ) -> Result<Option<ListedSchedule>, RequestError> {
     let schedule = context.project.schedule_id(definition);
-    let response = match schedules.describe(&schedule).await {
-        Ok(response) => response,
-        Err(RequestError::NotFound) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    match schedules.describe(&schedule).await {
+        Ok(response) => Ok(Some(with_times(definition, &schedule, &response, context))),
+        Err(RequestError::NotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A described schedule with its times, as a list shows it.
+fn with_times(
+    definition: &DefinitionId,
+    schedule: &ScheduleId,
+    response: &DescribeScheduleResponse,
+    context: ViewContext<'_>,
+) -> ListedSchedule {
     let observed = Observed {
         definition: definition.clone(),
-        entry: ListEntry::of(context.project, as_listed(&schedule, &response)),
+        entry: ListEntry::of(context.project, as_listed(schedule, response)),
         described: None,
         overdue: Overdue::NotChecked,
         drift: None,
     };
-    Ok(Some(compute(|| ListedSchedule {
+    compute(|| ListedSchedule {
         times: times(&observed, context),
         view: view(observed, context),
-    })))
+    })
 }
 
 /// The fields of a managed schedule beside its definition. Empty if the files or the reconcile
@@ -430,7 +454,7 @@ mod tests {
         previous.insert(0, list("another", false));
         let present = [list("job-00", true)];
         let found = vanished(&previous, &present);
-        let found: Vec<_> = found.iter().map(|id| id.as_str()).collect();
+        let found: Vec<_> = found.iter().map(|one| one.definition.as_str()).collect();
         assert_eq!(found, names[1..=VANISHED_LIMIT]);
         assert!(vanished(&previous, &previous).is_empty());
     }
