@@ -56,6 +56,8 @@ async fn schedules_move() -> anyhow::Result<()> {
     let pause = json!({"enabled": false, "reason": "incident 7"});
     set_override(&worker, "still-002", &pause).await?;
     worker.sync().await?;
+    // The API looks for what its list before had.
+    definitions.check_api(&worker).await?;
     let unchanged = definitions.unchanged();
     let before = contents(&project, &unchanged).await?;
 
