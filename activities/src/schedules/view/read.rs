@@ -31,8 +31,8 @@ use crate::schedules::{
 const ASKED_LIMIT: usize = 100;
 /// Maximum time for which a list waits for the runs that are asked.
 const ASKED_WITHIN: Duration = Duration::from_secs(3);
-/// Maximum number of schedules that a list describes because only the list before had them.
-const VANISHED_LIMIT: usize = 20;
+/// Maximum number of schedules that a list describes because it lacks them.
+const UNLISTED_LIMIT: usize = 20;
 /// Maximum number of runs that are asked at a time.
 const CONCURRENCY: usize = 20;
 
@@ -53,7 +53,8 @@ pub async fn list(
 /// The schedules that [`list`] gives, each with its times. Those with equal specs share one. What
 /// has not changed since `previous`, the list before, shares its memory with that list. A managed
 /// schedule that only the list before has is described: the server's list lacks a schedule for a
-/// moment while the server moves it to its other scheduler.
+/// moment while the server moves it to its other scheduler. The first list of a process describes
+/// what only a pass of this worker has seen.
 pub async fn list_with_times(
     schedules: &Schedules,
     context: ViewContext<'_>,
@@ -78,42 +79,55 @@ pub async fn list_with_times(
         }
     })
     .await?;
-    let vanished = vanished(previous, &all).into_iter();
-    let sought = vanished.map(|before| find_again(schedules, before, context));
-    all.extend(join_all(sought).await.into_iter().flatten());
+    let seen_by_passes = context.files.zip(monitor).into_iter();
+    let seen_by_passes = seen_by_passes.flat_map(|(files, monitor)| {
+        let seen = |id: &&DefinitionId| monitor.knows(&context.project.schedule_id(id));
+        files.scheduled().filter(seen)
+    });
+    let unlisted = unlisted(previous, &all, seen_by_passes).into_iter();
+    let sought = unlisted.map(|(id, before)| find_again(schedules, id, before, context));
+    let found = join_all(sought).await;
+    all.extend(found.into_iter().flatten());
     all.sort_by(|a, b| a.definition.cmp(&b.definition));
     Ok(all)
 }
 
-/// The first managed schedules that are in `previous` and not in `present`. Both are sorted by
-/// definition.
-fn vanished<'a>(
+/// The first definitions whose managed schedules should be in the list `present` and are not, each
+/// with its entry in the list before. There was none before the first list: that one should have
+/// what passes have seen. Lists are sorted by definition.
+fn unlisted<'a>(
     previous: &'a [Arc<ListedSchedule>],
     present: &[Arc<ListedSchedule>],
-) -> Vec<&'a Arc<ListedSchedule>> {
+    seen_by_passes: impl Iterator<Item = &'a DefinitionId>,
+) -> Vec<(&'a DefinitionId, Option<&'a Arc<ListedSchedule>>)> {
+    let is_first = previous.is_empty();
     let managed = previous.iter().filter(|one| one.times.is_managed);
-    let vanished = managed.filter(|before| {
-        let place = present.binary_search_by(|one| one.definition.cmp(&before.definition));
+    let before = managed.map(|before| (&before.definition, Some(before)));
+    let seen = seen_by_passes.take_while(|_| is_first).map(|id| (id, None));
+    let expected = before.chain(seen);
+    let unlisted = expected.filter(|(id, _)| {
+        let place = present.binary_search_by(|one| one.definition.cmp(id));
         place.is_err()
     });
-    vanished.take(VANISHED_LIMIT).collect()
+    unlisted.take(UNLISTED_LIMIT).collect()
 }
 
-/// A managed schedule that only the list before has. `None` if it does not exist or is not managed
-/// any more. It stays as it was before if the server does not say that.
+/// A managed schedule that the list lacks. `before`: its entry in the list before. `None` if it does
+/// not exist or is not managed any more. It stays as it was before if the server does not say that.
 async fn find_again(
     schedules: &Schedules,
-    before: &Arc<ListedSchedule>,
+    id: &DefinitionId,
+    before: Option<&Arc<ListedSchedule>>,
     context: ViewContext<'_>,
 ) -> Option<Arc<ListedSchedule>> {
-    let schedule = context.project.schedule_id(&before.definition);
+    let schedule = context.project.schedule_id(id);
     match schedules.describe_known(&schedule).await {
         Ok(response) => {
-            let found = with_times(&before.definition, &schedule, &response, context);
+            let found = with_times(id, &schedule, &response, context);
             found.times.is_managed.then(|| Arc::new(found))
         }
         Err(RequestError::NotFound | RequestError::Denied(_)) => None,
-        Err(_) => Some(Arc::clone(before)),
+        Err(_) => before.cloned(),
     }
 }
 
@@ -436,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_managed_schedules_that_a_list_lacks_are_described() {
+    fn managed_schedules_that_a_list_lacks_are_looked_for() {
         let project: Project = "p".parse().unwrap();
         let list = |definition: &str, is_managed| {
             let observed = observed(&project, definition);
@@ -447,16 +461,22 @@ mod tests {
             let view = view(observed, context(&project));
             Arc::new(ListedSchedule { view, times })
         };
-        let names: Vec<_> = (0..VANISHED_LIMIT + 5)
+        let names: Vec<_> = (0..UNLISTED_LIMIT + 5)
             .map(|n| format!("job-{n:02}"))
             .collect();
         let mut previous: Vec<_> = names.iter().map(|name| list(name, true)).collect();
         previous.insert(0, list("another", false));
         let present = [list("job-00", true)];
-        let found = vanished(&previous, &present);
-        let found: Vec<_> = found.iter().map(|one| one.definition.as_str()).collect();
-        assert_eq!(found, names[1..=VANISHED_LIMIT]);
-        assert!(vanished(&previous, &previous).is_empty());
+        let ids = |found: Vec<(&DefinitionId, Option<&Arc<ListedSchedule>>)>| -> Vec<String> {
+            found.into_iter().map(|(id, _)| id.to_string()).collect()
+        };
+        let seen: DefinitionId = "seen".parse().unwrap();
+        let seen = || [&seen].into_iter();
+        let found = ids(unlisted(&previous, &present, seen()));
+        assert_eq!(found, names[1..=UNLISTED_LIMIT]);
+        assert_eq!(ids(unlisted(&previous, &previous, seen())), [""; 0]);
+        // The first list of a process.
+        assert_eq!(ids(unlisted(&[], &present, seen())), ["seen"]);
     }
 
     /// A listed schedule whose last run has this status.
