@@ -8,6 +8,7 @@ use almanac_tests::{
     with_schedule,
 };
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 on_both_schedulers!(
@@ -419,8 +420,14 @@ async fn a_request_that_cannot_be_run_is_refused_with_the_reason(
     on: Scheduler,
 ) -> anyhow::Result<()> {
     let project = Project::new(on).await?;
-    // Every hour of January, so that it does not fire meanwhile.
-    project.write("one.yaml", &cron("0 * * 1 *"))?;
+    // Every hour of a month of 31 days that is not the present one, so that it does not fire now.
+    let is_january = Timestamp::now().to_zoned(TimeZone::UTC).month() == 1;
+    let month = if is_january { 7 } else { 1 };
+    let (first, next) = (
+        format!("2026-{month:02}-01"),
+        format!("2026-{:02}-01", month + 1),
+    );
+    project.write("one.yaml", &cron(&format!("0 * * {month} *")))?;
     let foreign = project.schedule("taken");
     project
         .temporal()
@@ -440,14 +447,14 @@ async fn a_request_that_cannot_be_run_is_refused_with_the_reason(
         (
             "one",
             "backfill",
-            json!({ "from": "2026-01-01", "to": "2026-02-01" }),
+            json!({ "from": first, "to": next }),
             400,
             "would start 744 runs",
         ),
         (
             "one",
             "backfill",
-            json!({ "from": "2026-01-01T00:10", "to": "2026-01-01T00:20" }),
+            json!({ "from": format!("{first}T00:10"), "to": format!("{first}T00:20") }),
             400,
             "no fire time",
         ),
@@ -475,7 +482,7 @@ async fn a_request_that_cannot_be_run_is_refused_with_the_reason(
             answer.1
         );
     }
-    let month = ["--from", "2026-01-01", "--to", "2026-02-01"];
+    let month = ["--from", &first, "--to", &next];
     for (command, message) in [
         (vec!["trigger", "nobody"], "no schedule"),
         (vec!["trigger", "taken"], "is unmanaged and was not changed"),

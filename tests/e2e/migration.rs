@@ -371,11 +371,7 @@ async fn a_schedule_that_is_not_listed_for_a_moment_is_still_shown(
 
     let not_found = direct.temporal().delete("no-such-schedule").await.err();
     let not_found = not_found.context("it exists")?.downcast::<Status>()?;
-    proxy.answer_once(
-        "DescribeSchedule",
-        "",
-        Answer::Status(Box::new(not_found.clone())),
-    );
+    proxy.answer_once("DescribeSchedule", "", Answer::Status(Box::new(not_found)));
     proxy.reset();
     let report = worker.sync().await?;
     assert!(report.errors.is_empty(), "{report:?}");

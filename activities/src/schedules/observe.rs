@@ -239,7 +239,7 @@ impl Observer<'_> {
             .collect();
         let found = stream::iter(pairs)
             .map(|(definition, new, from)| async move {
-                let response = self.schedules.describe(&from).await;
+                let response = self.schedules.describe_known(&from).await;
                 (definition, new, from, response)
             })
             .buffer_unordered(self.concurrency);

@@ -54,11 +54,10 @@ const GRACE: Duration = Duration::from_secs(1);
 const TRIES_TIMEOUT: Duration = Duration::from_secs(15);
 /// Wait before the second try; the wait doubles with each further try.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
-/// Time after which a schedule that nobody deleted is found again, if the server moves it to its
-/// other scheduler.
-const MOVED_WITHIN: Duration = Duration::from_millis(300);
 /// Maximum wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Wait before a schedule that was not found is described again.
+const NOT_FOUND_WAIT: Duration = Duration::from_millis(300);
 
 /// Result of [`Schedules::delete_owned`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +234,7 @@ impl Schedules {
     ) -> Result<DescribeScheduleResponse, RequestError> {
         match self.describe(id).await {
             Err(RequestError::NotFound) => {
-                tokio::time::sleep(MOVED_WITHIN).await;
+                tokio::time::sleep(NOT_FOUND_WAIT).await;
                 self.describe(id).await
             }
             answer => answer,

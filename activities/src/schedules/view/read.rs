@@ -92,9 +92,9 @@ pub async fn list_with_times(
     Ok(all)
 }
 
-/// The first definitions whose managed schedules should be in the list `present` and are not, each
-/// with its entry in the list before. There was none before the first list: that one should have
-/// what passes have seen. Lists are sorted by definition.
+/// The first definitions whose managed schedules the list `present` lacks, each with its entry in
+/// `previous`, the list before. If that is empty, as it is for the first list of a process, the
+/// schedules that passes have seen are expected. Both lists are sorted by definition.
 fn unlisted<'a>(
     previous: &'a [Arc<ListedSchedule>],
     present: &[Arc<ListedSchedule>],
