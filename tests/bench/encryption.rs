@@ -14,6 +14,8 @@ use crate::{
 
 /// Number of measurements of a worker that creates everything; the median counts.
 const COLD_ROUNDS: usize = 3;
+/// Maximum number of passes until one changes nothing.
+const SETTLING_PASSES: usize = 5;
 
 pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     for scheduler in [Scheduler::V1, Scheduler::Chasm] {
@@ -39,6 +41,9 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
 
         let (plain, _plain_project, _) = cold(&server, None).await?;
         let (encrypted, _encrypted_project, _) = cold(&server, Some(keys.path())).await?;
+        for worker in [&plain, &encrypted] {
+            settled(worker).await?;
+        }
         let (plain, encrypted) = medians_of(
             ROUNDS,
             async || pass(&plain).await,
@@ -86,6 +91,17 @@ async fn cold(
     let mut worker = worker.spawn()?;
     worker.ready_within(READY_LIMIT).await?;
     Ok((worker, project, started.elapsed()))
+}
+
+/// Waits for a pass that changes nothing.
+async fn settled(worker: &Worker) -> anyhow::Result<()> {
+    for _ in 0..SETTLING_PASSES {
+        let report = worker.sync_with("definitions=false").await?;
+        if report.changes.is_empty() {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("{SETTLING_PASSES} passes changed schedules")
 }
 
 /// Duration of a pass over schedules in sync.

@@ -2,8 +2,8 @@
 //! happens, and ended by what ends them.
 
 use almanac_tests::{
-    Project, Scheduler, Worker, cron, eventually, json_payload, json_payloads, on_both_schedulers,
-    passed, paused_cron, temporal_cli, with_schedule,
+    Project, Proxy, Scheduler, Worker, cron, eventually, json_payload, json_payloads,
+    on_both_schedulers, passed, paused_cron, temporal_cli, with_schedule,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ on_both_schedulers!(
     the_workflow_clears_by_an_update_of_its_own,
     an_override_that_is_not_valid_is_refused_with_the_reason,
     a_hundred_overrides_at_once_are_all_kept,
+    an_override_does_not_wait_for_a_pass_that_describes_schedules,
 );
 
 const FIVE_MINUTES: &str = "0-55/5 ";
@@ -539,4 +540,37 @@ async fn a_hundred_overrides_at_once_are_all_kept(on: Scheduler) -> anyhow::Resu
         has(&project, &format!("job-{number}"), "4 4 ", false).await?;
     }
     Ok(())
+}
+
+/// The first pass of a reconcile workflow describes every schedule before it writes anything.
+async fn an_override_does_not_wait_for_a_pass_that_describes_schedules(
+    on: Scheduler,
+) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let proxy = Proxy::start(project.address()).await?;
+    for id in ["a", "b"] {
+        project.write(
+            &format!("{id}.yaml"),
+            &with_schedule("  cron: '0 1 * * *'\n"),
+        )?;
+    }
+    let worker = project.worker().through(&proxy).start().await?;
+    let mut gate = proxy.hold("DescribeSchedule", 0);
+    let workflow = project.reconcile_workflow();
+    project.temporal().terminate(&workflow).await?;
+    gate.reached().await?;
+
+    let pause = ["pause", "a", "--reason", "incident 7"];
+    project.almanac(&pause)?.success()?;
+    has(&project, "a", "0 1 ", true).await?;
+    let log = worker.log()?;
+    assert!(
+        log.contains("pass makes way before it wrote anything"),
+        "{log}"
+    );
+
+    gate.release();
+    let report = worker.sync().await?;
+    assert_eq!(report.errors, []);
+    has(&project, "a", "0 1 ", true).await
 }

@@ -9,7 +9,7 @@ use temporalio_common::error::ApplicationFailure;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 
-use super::Reconciler;
+use super::{PassError, Reconciler};
 
 /// Interval between the heartbeats of a pass. The answer to a heartbeat tells the pass to make way.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -37,10 +37,16 @@ impl ReconcileActivities {
     }
 }
 
+/// The failure of a pass whose worker shuts down.
+fn stopping() -> ActivityError {
+    ApplicationFailure::new("the worker is shutting down").into()
+}
+
 #[activities]
 impl ReconcileActivities {
     /// Does one pass: observe, plan, apply, report. If the workflow cancels it, the pass begins no
-    /// further write, and reports those that it has made.
+    /// further write, and reports those that it has made. If it has not planned anything by then,
+    /// it ends as canceled.
     #[activity(definition = contracts::Reconcile)]
     pub async fn reconcile(
         self: Arc<Self>,
@@ -69,12 +75,19 @@ impl ReconcileActivities {
         };
         tokio::select! {
             outcome = self.reconciler.pass(&input, &goes_on, &progress) => {
-                outcome.map_err(|error| {
-                    tracing::warn!(pass = input.pass, %error, "pass failed");
-                    ApplicationFailure::new(error.to_string()).into()
+                outcome.map_err(|error| match error {
+                    PassError::Stopped if !(self.is_stopping)() => {
+                        tracing::info!(pass = input.pass, "pass makes way before it wrote anything");
+                        ActivityError::cancelled()
+                    }
+                    PassError::Stopped => stopping(),
+                    PassError::Request(error) => {
+                        tracing::warn!(pass = input.pass, %error, "pass failed");
+                        ApplicationFailure::new(error.to_string()).into()
+                    }
                 })
             }
-            () = shutdown => Err(ApplicationFailure::new("the worker is shutting down").into()),
+            () = shutdown => Err(stopping()),
             error = heartbeats => Err(ApplicationFailure::new(error).into()),
         }
     }

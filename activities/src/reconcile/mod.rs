@@ -7,6 +7,7 @@ mod report;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use almanac_base::names::{DefinitionId, Project, ScheduleId};
 use almanac_core::plan::{self, Plan, Policy, ScheduledDefinitions};
@@ -35,6 +36,9 @@ use attention::Findings;
 use reload_trace::ReloadTrace;
 use report::{conclude, report};
 
+/// Interval between two looks at whether a pass that lists and describes schedules is to end.
+const STOP_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Does passes for one project, over one registry.
 pub struct Reconciler {
     schedules: Schedules,
@@ -55,6 +59,23 @@ pub struct Reconciler {
     on_full_pass: Box<dyn Fn(&Report) + Send + Sync>,
     /// The reload whose trace passes belong to until one has applied it.
     reload_trace: Mutex<ReloadTrace>,
+}
+
+/// Why a pass has no outcome. It wrote nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The schedules could not be listed or planned.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The pass was stopped before it had planned anything.
+    #[error("the pass was stopped before it wrote anything")]
+    Stopped,
+}
+
+/// Records in the span of a pass that the pass ended early.
+fn set_interrupted(span: &opentelemetry::Context) {
+    span.span()
+        .set_attribute(KeyValue::new("almanac.interrupted", true));
 }
 
 /// The basis of a pass: the desired schedules, the scope and the time.
@@ -140,13 +161,14 @@ impl Reconciler {
     }
 
     /// Does one pass. Pass 0 is a probe: it only checks that the worker holds
-    /// the revision. The pass begins no write after `goes_on` returns `false`.
+    /// the revision. The pass begins no write after `goes_on` returns `false`, and ends if it has
+    /// not planned anything by then.
     pub async fn pass(
         &self,
         input: &PassInput,
         goes_on: &(dyn Fn() -> bool + Sync),
         progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<PassOutcome, RequestError> {
+    ) -> Result<PassOutcome, PassError> {
         let snapshot = self.source.snapshot();
         if snapshot.revision != input.revision {
             return Ok(PassOutcome::Refused {
@@ -165,7 +187,8 @@ impl Reconciler {
         let outcome = pass.with_context(span.clone()).await;
         match &outcome {
             Ok(done) => self.ended(&span, input, done),
-            Err(error) => spans::fail(&span, error.kind()),
+            Err(PassError::Request(error)) => spans::fail(&span, error.kind()),
+            Err(PassError::Stopped) => set_interrupted(&span),
         }
         outcome.map(|done| PassOutcome::Done(Box::new(done)))
     }
@@ -201,8 +224,7 @@ impl Reconciler {
             span.span().set_attribute(KeyValue::new(name, count(value)));
         }
         if done.interrupted {
-            span.span()
-                .set_attribute(KeyValue::new("almanac.interrupted", true));
+            set_interrupted(span);
         } else {
             self.reload_trace().passed(input);
         }
@@ -223,12 +245,20 @@ impl Reconciler {
         input: &PassInput,
         goes_on: &(dyn Fn() -> bool + Sync),
         progress: &(dyn Fn(Progress) + Sync),
-    ) -> Result<PassDone, RequestError> {
+    ) -> Result<PassDone, PassError> {
         let clock = ServerClock::from_reported(input.now);
         let now = Timestamp::now();
         metrics::at(Metric::ReconcileLastAttempt, now);
         let basis = compute(|| self.basis(snapshot, input, now.max(input.now)));
-        let (plan, observation) = self.observe_and_plan(snapshot, input, &basis).await?;
+        let stopped = async {
+            while goes_on() {
+                tokio::time::sleep(STOP_INTERVAL).await;
+            }
+        };
+        let (plan, observation) = tokio::select! {
+            planned = self.observe_and_plan(snapshot, input, &basis) => planned?,
+            () = stopped => return Err(PassError::Stopped),
+        };
         let applied = if input.dry_run {
             None
         } else {

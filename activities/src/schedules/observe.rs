@@ -239,7 +239,7 @@ impl Observer<'_> {
             .collect();
         let found = stream::iter(pairs)
             .map(|(definition, new, from)| async move {
-                let response = self.schedules.describe_known(&from).await;
+                let response = self.schedules.describe(&from).await;
                 (definition, new, from, response)
             })
             .buffer_unordered(self.concurrency);
@@ -336,9 +336,9 @@ impl Observer<'_> {
             .map(|suspect| async move {
                 let id = &suspect.schedule;
                 let response = if suspect.listed_type.is_some() || self.monitor.knows(id) {
-                    self.schedules.describe_known(id).await
-                } else {
                     self.schedules.describe(id).await
+                } else {
+                    self.schedules.describe_once(id).await
                 };
                 (suspect, response)
             })

@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::{self, Authority};
-use super::limits::{self, BodyLimit};
+use super::limits::{self, BodyLimit, ConcurrencyLimit};
 use super::problem::{self, Problem};
 use super::server::{self, Limits};
 use super::{cross_site, head};
@@ -37,6 +37,9 @@ const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
 
 /// Maximum number of payloads in a request. The UI asks for those of a page of a history.
 const PAYLOADS_LIMIT: usize = 10_000;
+/// Maximum number of requests that are served at a time, and of those of one caller.
+const CONCURRENT: usize = 64;
+const CONCURRENT_EACH: usize = 48;
 
 /// Origins whose pages may ask.
 type AllowedOrigins = Arc<[HeaderValue]>;
@@ -61,10 +64,14 @@ pub(super) fn router(codec: Codec, origins: Vec<HeaderValue>, authority: &Author
     let reading = middleware::from_fn_with_state(authority.clone(), auth::authorize_reading);
     let operating = middleware::from_fn_with_state(authority.clone(), auth::authorize);
     let body = middleware::from_fn_with_state(BodyLimit::PAYLOADS, limits::body);
+    let limit = ConcurrencyLimit::new("the codec", CONCURRENT, CONCURRENT_EACH);
+    let permit = middleware::from_fn_with_state(Arc::new(limit), limits::concurrency);
     // The last layer is the first to get a request.
+    let decode = post(decode).layer(body.clone()).layer(permit.clone());
+    let encode = post(encode).layer(body).layer(permit);
     Router::new()
-        .route("/decode", post(decode).layer(body.clone()).layer(reading))
-        .route("/encode", post(encode).layer(body).layer(operating))
+        .route("/decode", decode.layer(reading))
+        .route("/encode", encode.layer(operating))
         .fallback(problem::no_such_page)
         .method_not_allowed_fallback(problem::no_such_method)
         // The layers of the routes limit bodies, after the caller's authority is known.
@@ -150,9 +157,13 @@ fn failed(error: &impl std::fmt::Display) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use almanac_activities::codec::KeyRing;
     use reqwest::{Method, RequestBuilder};
     use serde_json::{Value, json};
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpStream;
 
     use super::*;
     use crate::args::{AuthArgs, AuthMode};
@@ -233,6 +244,36 @@ mod tests {
             answer(ask(Method::POST, "/decode").json(&fits)).await.0,
             200
         );
+    }
+
+    /// A caller whose bodies do not arrive leaves room for others, and nothing of further bodies is
+    /// read.
+    #[tokio::test]
+    async fn requests_of_one_caller_at_a_time_are_limited() {
+        let ask = server(&AuthArgs::default()).await;
+        let request = ask(Method::POST, "/decode").build().unwrap();
+        let address = request.url().socket_addrs(|| None).unwrap()[0];
+        let without_body = "POST /decode HTTP/1.1\r\nHost: localhost\r\n\
+                            Content-Type: application/json\r\nContent-Length: 99\r\n\r\n";
+        let mut connections = Vec::new();
+        for _ in 0..CONCURRENT_EACH {
+            let mut connection = TcpStream::connect(address).await.unwrap();
+            connection.write_all(without_body.as_bytes()).await.unwrap();
+            connections.push(connection);
+        }
+        let becomes = async |status: u16| {
+            for _ in 0..200 {
+                let asked = ask(Method::POST, "/decode").json(&plain());
+                if answer(asked).await.0 == status {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            panic!("no {status}");
+        };
+        becomes(429).await;
+        drop(connections);
+        becomes(200).await;
     }
 
     #[tokio::test]

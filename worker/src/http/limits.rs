@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, BodyDataStream, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -14,7 +15,10 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Caller;
+use super::auth::Credential;
+use super::connection_limiter::network;
 use super::problem::Problem;
+use super::server::Peer;
 
 /// Maximum size of a request body, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +90,21 @@ impl ConcurrencyLimit {
     /// A 429, if too many requests are being served.
     pub(super) fn take(&self, caller: &Caller) -> Result<ConcurrencyPermit, Problem> {
         self.take_for(caller.name.clone())
+    }
+
+    /// Takes a permit for a person or program that is known by name, or for an address.
+    ///
+    /// # Errors
+    /// A 429, if too many requests are being served.
+    pub(super) fn take_at(
+        &self,
+        caller: &Caller,
+        Peer(peer): Peer,
+    ) -> Result<ConcurrencyPermit, Problem> {
+        self.take_for(match caller.credential {
+            Credential::None => network(peer).to_string(),
+            Credential::Bearer | Credential::Session | Credential::Proxy => caller.name.clone(),
+        })
     }
 
     /// Takes a permit for a client with this name.
@@ -164,6 +183,21 @@ impl RenderWorkers {
             tracing::error!(%error, "building an answer panicked");
             unavailable("the answer could not be built")
         })
+    }
+}
+
+/// Serves a request while one of the limit's permits is left for its caller. Nothing of its body is
+/// read before.
+pub(super) async fn concurrency(
+    State(limit): State<Arc<ConcurrencyLimit>>,
+    Extension(caller): Extension<Caller>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match limit.take_at(&caller, peer) {
+        Ok(_permit) => next.run(request).await,
+        Err(problem) => refuse(request, problem),
     }
 }
 
@@ -258,7 +292,7 @@ fn linger(mut stream: BodyDataStream) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::auth::{Credential, Scope};
+    use crate::http::auth::Scope;
 
     fn caller(name: &str) -> Caller {
         Caller {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use almanac_core::definition::Kind;
 use almanac_core::record::{
-    DefinitionCounts, ErrorSource, LIST_LIMIT, NAME_LIMIT, PassReport, Report, SyncRequest,
-    check_text,
+    AwaitedReport, DefinitionCounts, ErrorSource, LIST_LIMIT, NAME_LIMIT, PassReport, Report,
+    SyncRequest, check_text,
 };
 use almanac_core::snapshot::{FailedDocument, Snapshot};
 use axum::extract::State;
@@ -239,10 +239,11 @@ async fn heard<B: Backend>(service: &Service<B>) -> Result<(), BackendError> {
 /// Waits for a pass to end, and returns its report; `None` if the report has been
 /// forgotten.
 pub(super) async fn report<B: Backend>(service: &Service<B>, pass: u64) -> Option<Report> {
+    let mut awaited = AwaitedReport::of(pass);
     loop {
         // The pass continues even if its state cannot be read.
         if let Ok(status) = service.status_cache.status(&*service.backend).await {
-            match status.report_of(pass) {
+            match awaited.find_in(&status) {
                 PassReport::Ended(report) => return Some(*report),
                 PassReport::Forgotten => return None,
                 PassReport::Pending => {}

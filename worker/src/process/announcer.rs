@@ -100,13 +100,19 @@ impl Announcer {
     /// Announces changes for ever; returns only when no connection can come any more.
     async fn announce_changes(&mut self, clients: &mut watch::Receiver<Option<Client>>) {
         // There is nothing to announce before the first load, and nobody to announce to
-        // before a connection.
-        let loaded = self.registry.changed().await;
+        // before a connection. Meanwhile the first status is read.
+        let connected = async {
+            let is_connected = clients.wait_for(Option::is_some).await.is_ok();
+            if is_connected {
+                self.observe_first_status().await;
+            }
+            is_connected
+        };
+        let (loaded, is_connected) = tokio::join!(self.registry.changed(), connected);
         self.announcement_state.reloaded(loaded);
-        if clients.wait_for(Option::is_some).await.is_err() {
+        if !is_connected {
             return;
         }
-        self.observe_first_status().await;
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
         let mut logged = Logged::Nothing;
         loop {

@@ -13,10 +13,10 @@ use std::time::Duration;
 use almanac_activities::codec::undecoded_reason;
 use almanac_base::names::{DefinitionId, MEMO_KEY, Project, READABLE, RECONCILE_WORKFLOW};
 use almanac_core::record::{
-    AdoptAnswer, AdoptRequest, Announcement, HistoryEntry, HistoryRequest, NOT_AFTER,
-    OverrideAnswer, OverrideRequest, PassReport, Progress, Report, RunAnswer, RunKind, RunRequest,
-    RunState, RunsQuery, SelectRequest, Selection, Selector, State, Status, SuspendAnswer,
-    SuspendRequest, Suspension, SyncAnswer, SyncRequest, TOO_LATE, WorkflowMemo,
+    AdoptAnswer, AdoptRequest, Announcement, AwaitedReport, HistoryEntry, HistoryRequest,
+    NOT_AFTER, OverrideAnswer, OverrideRequest, PassReport, Progress, Report, RunAnswer, RunKind,
+    RunRequest, RunState, RunsQuery, SelectRequest, Selection, Selector, State, Status,
+    SuspendAnswer, SuspendRequest, Suspension, SyncAnswer, SyncRequest, TOO_LATE, WorkflowMemo,
 };
 use almanac_workflows::contracts::{Query, Signal, Update, reconciler as contract};
 use jiff::Timestamp;
@@ -33,7 +33,7 @@ use temporalio_client::{
     WorkflowExecuteUpdateOptions, WorkflowExecutionStatus, WorkflowIdConflictPolicy,
     WorkflowQueryOptions, WorkflowSignalOptions, WorkflowStartOptions,
 };
-use temporalio_common::data_converters::{PayloadConverter, RawValue};
+use temporalio_common::data_converters::{PayloadConverter, RawValue, SerializationContextData};
 use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::enums::v1::HistoryEventFilterType;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
@@ -464,10 +464,11 @@ impl ReconcileClient {
         limit: Duration,
     ) -> Result<Option<Report>, ReconcileClientError> {
         let deadline = tokio::time::Instant::now() + limit;
+        let mut awaited = AwaitedReport::of(pass);
         loop {
             let status = self.status().await;
             match status {
-                Ok(status) => match status.report_of(pass) {
+                Ok(status) => match awaited.find_in(&status) {
                     PassReport::Ended(report) => return Ok(Some(*report)),
                     PassReport::Forgotten => return Ok(None),
                     PassReport::Pending => {}
@@ -497,8 +498,13 @@ impl ReconcileClient {
         let heartbeats = activities
             .into_iter()
             .filter_map(|one| one.heartbeat_details);
-        Ok(heartbeats
-            .flat_map(|details| details.payloads)
+        let payloads = heartbeats.flat_map(|details| details.payloads).collect();
+        let codec = self.client.options().data_converter.codec();
+        let decoded = codec.decode(&SerializationContextData::None, payloads);
+        let decoded = within(ANSWER_LIMIT, decoded).await?;
+        let decoded = decoded.map_err(|error| ReconcileClientError::Temporal(error.to_string()))?;
+        Ok(decoded
+            .iter()
             .find_map(|payload| serde_json::from_slice(&payload.data).ok()))
     }
 

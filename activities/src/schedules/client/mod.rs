@@ -199,10 +199,29 @@ impl Schedules {
         .await
     }
 
-    /// Describes a schedule. An answer without a schedule is an error: a pass
-    /// would take it for an empty schedule and write over it. So is an answer
-    /// with a payload that cannot be decrypted.
+    /// Describes a schedule. While the server moves it to its other scheduler, neither of the two
+    /// may have it for a moment. So the server has to say twice that it does not exist.
     pub async fn describe(
+        &self,
+        id: &ScheduleId,
+    ) -> Result<DescribeScheduleResponse, RequestError> {
+        let mut is_first = true;
+        loop {
+            match Box::pin(self.describe_once(id)).await {
+                Err(RequestError::NotFound) if is_first => {
+                    is_first = false;
+                    tokio::time::sleep(NOT_FOUND_WAIT).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Describes a schedule that need not exist: the server's first answer counts.
+    ///
+    /// An answer without a schedule is an error: a pass would take it for an empty schedule and
+    /// write over it. So is an answer with a payload that cannot be decrypted.
+    pub(crate) async fn describe_once(
         &self,
         id: &ScheduleId,
     ) -> Result<DescribeScheduleResponse, RequestError> {
@@ -222,22 +241,6 @@ impl Schedules {
         match wire::undecoded(&response) {
             Some(reason) => Err(RequestError::Encrypted(reason)),
             None => Ok(response),
-        }
-    }
-
-    /// Describes a schedule that existed a short time ago. While the server moves it to its other
-    /// scheduler, neither of the two may have it for a moment. So the server has to say twice that
-    /// it does not exist.
-    pub async fn describe_known(
-        &self,
-        id: &ScheduleId,
-    ) -> Result<DescribeScheduleResponse, RequestError> {
-        match self.describe(id).await {
-            Err(RequestError::NotFound) => {
-                tokio::time::sleep(NOT_FOUND_WAIT).await;
-                self.describe(id).await
-            }
-            answer => answer,
         }
     }
 

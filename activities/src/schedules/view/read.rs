@@ -121,7 +121,7 @@ async fn find_again(
     context: ViewContext<'_>,
 ) -> Option<Arc<ListedSchedule>> {
     let schedule = context.project.schedule_id(id);
-    match schedules.describe_known(&schedule).await {
+    match schedules.describe(&schedule).await {
         Ok(response) => {
             let found = with_times(id, &schedule, &response, context);
             found.times.is_managed.then(|| Arc::new(found))

@@ -6,6 +6,7 @@
 
 mod adoption;
 mod announcement;
+mod awaited_report;
 mod delivery;
 mod follow;
 mod history_entry;
@@ -22,6 +23,7 @@ mod suspension;
 
 pub use adoption::*;
 pub use announcement::*;
+pub use awaited_report::*;
 pub use delivery::*;
 pub use follow::*;
 pub use history_entry::*;

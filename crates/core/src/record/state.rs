@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::report::is_listed;
 use super::{
-    Adoption, Adoptions, Announcement, Corrections, DefinitionCounts, Held, HistoryEntry,
-    NAME_LIMIT, OperatorRequest, OperatorRequests, Options, Override, Report, RequestProblem,
-    RunRecord, Suspension, Trigger, check_text,
+    Adoption, Adoptions, Announcement, AwaitedReport, Corrections, DefinitionCounts, Held,
+    HistoryEntry, NAME_LIMIT, OperatorRequest, OperatorRequests, Options, Override, PassReport,
+    Report, RequestProblem, RunRecord, Suspension, Trigger, check_text,
 };
 
 /// Maximum number of reports that are remembered.
@@ -187,17 +187,6 @@ pub struct Status {
     pub suspended: Option<Suspension>,
 }
 
-/// The report of a pass that was asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub enum PassReport {
-    /// The pass, or the rest of it, has not ended.
-    Pending,
-    /// The pass ended so long ago that its report is no longer kept.
-    Forgotten,
-    /// The pass has ended.
-    Ended(Box<Report>),
-}
-
 impl Status {
     /// The report of the last full pass, which may be a dry run. `None` if there has been none
     /// since the workflow began without state.
@@ -213,30 +202,9 @@ impl Status {
         reports.find(|report| report.is_full() && !report.dry_run)
     }
 
-    /// The report of a pass. If other passes did the rest of it, the report of the last one, with
-    /// the changes of all.
+    /// The report of a pass, as [`AwaitedReport::find_in`] finds it.
     pub fn report_of(&self, pass: u64) -> PassReport {
-        let mut whole: Option<Report> = None;
-        let mut part = pass;
-        loop {
-            if self.pass < part {
-                return PassReport::Pending;
-            }
-            let report = self.reports.iter().find(|report| report.pass == part);
-            let Some(report) = report.cloned() else {
-                return PassReport::Forgotten;
-            };
-            let later = report.continued_by.filter(|later| *later > part);
-            let report = match whole.take() {
-                Some(earlier) => report.after(earlier),
-                None => report,
-            };
-            let Some(later) = later else {
-                return PassReport::Ended(Box::new(report));
-            };
-            part = later;
-            whole = Some(report);
-        }
+        AwaitedReport::of(pass).find_in(self)
     }
 
     /// Returns `true` if the server could not describe the schedule in the last full pass.
@@ -330,61 +298,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::{PassDone, PassOutcome, ScheduleCounts};
-
-    fn report(pass: u64, continued_by: Option<u64>) -> Report {
-        Report {
-            pass,
-            continued_by,
-            schedules: ScheduleCounts {
-                created: pass,
-                ..ScheduleCounts::default()
-            },
-            duration_ms: 10,
-            ..Report::default()
-        }
-    }
-
-    #[test]
-    fn the_report_of_an_interrupted_pass_is_that_of_the_pass_that_did_the_rest() {
-        let mut status = Status {
-            pass: 4,
-            reports: vec![
-                report(1, None),
-                report(2, Some(4)),
-                report(3, None),
-                report(4, Some(6)),
-            ],
-            ..Status::default()
-        };
-        let ended = |status: &Status, pass| match status.report_of(pass) {
-            PassReport::Ended(report) => *report,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(ended(&status, 1), report(1, None));
-        assert_eq!(ended(&status, 3), report(3, None));
-        assert_eq!(status.report_of(0), PassReport::Forgotten);
-        assert_eq!(status.report_of(2), PassReport::Pending);
-        assert_eq!(status.report_of(5), PassReport::Pending);
-
-        status.reports.extend([report(5, None), report(6, None)]);
-        status.pass = 6;
-        let all = ended(&status, 2);
-        assert_eq!((all.pass, all.schedules.created), (6, 2 + 4 + 6));
-        assert_eq!((all.continued_by, all.duration_ms), (None, 30));
-    }
-
-    #[test]
-    fn a_report_that_says_that_an_earlier_pass_did_the_rest_is_the_last_one() {
-        let status = Status {
-            pass: 2,
-            reports: vec![report(1, Some(1)), report(2, Some(1))],
-            ..Status::default()
-        };
-        for pass in [1, 2] {
-            assert!(matches!(status.report_of(pass), PassReport::Ended(_)));
-        }
-    }
+    use crate::record::{PassDone, PassOutcome};
 
     #[test]
     fn renamed_fields_keep_the_names_that_earlier_releases_wrote() {

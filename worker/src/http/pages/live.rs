@@ -25,9 +25,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use super::super::auth::Credential;
-use super::super::connection_limiter::network;
-use super::super::limits::{ConcurrencyLimit, ConcurrencyPermit};
+use super::super::limits::ConcurrencyLimit;
 use super::super::listing::Listing;
 use super::super::problem::Problem;
 use super::super::server::Peer;
@@ -145,14 +143,6 @@ impl Live {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Counts another open page of a client: a person who is known by name, or an address.
-    fn open(&self, caller: &Caller, peer: Peer) -> Result<ConcurrencyPermit, Problem> {
-        self.open.take_for(match caller.credential {
-            Credential::None => network(peer.0).to_string(),
-            Credential::Bearer | Credential::Session | Credential::Proxy => caller.name.clone(),
-        })
-    }
 }
 
 /// `GET /live`
@@ -162,7 +152,7 @@ pub(super) async fn events<B: Backend>(
     Extension(peer): Extension<Peer>,
 ) -> Result<Response, Problem> {
     let live = &service.live;
-    let page = live.open(&caller, peer)?;
+    let page = live.open.take_at(&caller, peer)?;
     let receiver = live.changes.subscribe();
     start_observing(&service);
     let stop = service.stop.clone();
