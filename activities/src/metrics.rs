@@ -62,6 +62,8 @@ pub enum Metric {
     ScheduleNeedsAttentionOmitted,
     /// Log lines that were not written, or not in time.
     LogLinesDropped,
+    /// Spans of traces that were not exported.
+    TraceSpansDropped,
     /// HTTP connections that were closed and requests that were refused, so
     /// that one client leaves room for the others.
     HttpShed,
@@ -94,7 +96,7 @@ pub enum Kind {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::ReconcileTotal,
         Self::ReconcileDuration,
         Self::ReconcileLastSuccess,
@@ -117,6 +119,7 @@ impl Metric {
         Self::ScheduleNeedsAttention,
         Self::ScheduleNeedsAttentionOmitted,
         Self::LogLinesDropped,
+        Self::TraceSpansDropped,
         Self::HttpShed,
         Self::AuthorityReloadTotal,
         Self::CredentialsReloadTotal,
@@ -151,6 +154,7 @@ impl Metric {
             Self::ScheduleNeedsAttention => "almanac_schedule_needs_attention",
             Self::ScheduleNeedsAttentionOmitted => "almanac_schedule_needs_attention_omitted",
             Self::LogLinesDropped => "almanac_log_lines_dropped_total",
+            Self::TraceSpansDropped => "almanac_trace_spans_dropped_total",
             Self::HttpShed => "almanac_http_shed_total",
             Self::AuthorityReloadTotal => "almanac_authority_reload_total",
             Self::CredentialsReloadTotal => "almanac_credentials_reload_total",
@@ -199,6 +203,7 @@ impl Metric {
                 "Number of schedules that needed attention and are not named in a label."
             }
             Self::LogLinesDropped => "Number of log lines that could not be written.",
+            Self::TraceSpansDropped => "Number of spans of traces that were not exported.",
             Self::HttpShed => {
                 "Number of HTTP connections closed and requests refused to leave capacity for \
                  others."
@@ -237,7 +242,7 @@ impl Metric {
             | Self::AuthorityReloadTotal
             | Self::CredentialsReloadTotal => &["result"],
             Self::ScheduleNeedsAttention => &["definition", "reason"],
-            Self::HttpShed => &["reason"],
+            Self::HttpShed | Self::TraceSpansDropped => &["reason"],
             Self::CredentialExpiry => &["credential"],
             Self::BuildInfo => &["version"],
             Self::ReconcileDuration
@@ -268,6 +273,7 @@ impl Metric {
             | Self::EventDeadLetters
             | Self::ScheduleMissed
             | Self::LogLinesDropped
+            | Self::TraceSpansDropped
             | Self::HttpShed
             | Self::AuthorityReloadTotal
             | Self::CredentialsReloadTotal
@@ -327,6 +333,24 @@ pub fn unauthorized_webhook() {
         Metric::EventsTotal.as_str(), "source" => source, "result" => "unauthorized"
     )
     .increment(1);
+}
+
+/// The cause for which spans of traces are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpanLoss {
+    /// Too many spans waited for the collector.
+    Queue,
+    /// The collector did not take the spans, or did not say so in time.
+    Export,
+}
+
+/// Counts spans of traces that were lost.
+pub fn lost_spans(cause: SpanLoss, spans: u64) {
+    let reason = match cause {
+        SpanLoss::Queue => "queue",
+        SpanLoss::Export => "export",
+    };
+    metrics::counter!(Metric::TraceSpansDropped.as_str(), "reason" => reason).increment(spans);
 }
 
 /// Counts a reading of a file or of keys that found new contents, and each reading that failed.

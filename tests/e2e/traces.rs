@@ -11,7 +11,10 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 
 on_both_schedulers!(a_change_is_followed_from_its_file_into_the_run);
-on_one_scheduler!(a_collector_that_is_away_disturbs_nothing);
+on_one_scheduler!(
+    a_collector_that_is_away_disturbs_nothing,
+    spans_that_are_lost_are_counted,
+);
 
 /// A text of steps and of an error that no span may have.
 const CANARY: &str = "canary-of-a-payload";
@@ -199,5 +202,38 @@ async fn a_collector_that_is_away_disturbs_nothing(on: Scheduler) -> anyhow::Res
     worker.sync().await?;
     worker.terminate(SOON)?;
     assert!(collector.spans("pass").len() > before);
+    Ok(())
+}
+
+/// The metrics and the log say how many spans were lost, and for which cause.
+async fn spans_that_are_lost_are_counted(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &definition(1))?;
+    // It takes connections and does not answer.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let worker = project.worker();
+    let worker = worker.flag(
+        "--otlp-endpoint",
+        &format!("http://{}", silent.local_addr()?),
+    );
+    let worker = worker.variable("OTEL_BSP_SCHEDULE_DELAY", "100");
+    let worker = worker.variable("OTEL_BSP_MAX_QUEUE_SIZE", "1");
+    let worker = worker.variable("OTEL_EXPORTER_OTLP_TIMEOUT", "1000");
+    let worker = worker.start().await?;
+    for reason in ["queue", "export"] {
+        let label = format!("reason=\"{reason}\"");
+        eventually(&format!("spans lost by {reason}"), || async {
+            worker.sync().await?;
+            let metric = "almanac_trace_spans_dropped_total";
+            Ok(worker.metric(metric, &[&label]).await? > 0.0)
+        })
+        .await?;
+    }
+    let log = worker.log()?;
+    assert_eq!(
+        log.matches("too many spans wait for the collector").count(),
+        1
+    );
+    assert_eq!(log.matches("cannot export traces").count(), 1);
     Ok(())
 }

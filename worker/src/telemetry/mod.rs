@@ -8,6 +8,7 @@ mod bridge;
 mod labels;
 mod logs;
 mod page;
+mod span_queue;
 mod traces;
 
 pub use bridge::SdkMeter;

@@ -1,13 +1,14 @@
 //! Traces: the spans of the process, sent to an OpenTelemetry collector (OTLP over gRPC).
 //!
 //! The sampler, the limits and the headers of requests come from OpenTelemetry's own environment
-//! variables. Spans wait in a bounded queue; without a collector they are dropped, and nothing else
-//! waits for it.
+//! variables. Spans wait in a bounded queue; without a collector they are lost, and nothing else waits
+//! for it.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use almanac_activities::metrics::{self, SpanLoss};
 use almanac_base::names::{Project, RUN_OUTCOME, WorkerId};
 use anyhow::Context as _;
 use opentelemetry::trace::Status;
@@ -17,10 +18,12 @@ use opentelemetry_otlp::{WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
 use temporalio_sdk::opentelemetry::{
     INSTRUMENTATION_SCOPE, WorkflowIdGenerator, WorkflowSpanProcessor,
 };
+
+use super::span_queue::{self, SpanQueue};
 
 /// Maximum time for the last spans at the end of the process.
 const LAST_SPANS: Duration = Duration::from_secs(2);
@@ -57,15 +60,17 @@ impl Traces {
         };
         let exporter = Exporter {
             collector: exporter.build().context("--otlp-endpoint")?,
-            unwanted: process.project.follow_workflow_id(),
             is_failing: AtomicBool::new(false),
         };
-        let batches = BatchSpanProcessor::builder(exporter).build();
+        // It asks the same for ever, so that its spans say nothing.
+        let unwanted = process.project.follow_workflow_id();
+        let is_wanted = move |span: &SpanData| is_wanted(span, &unwanted);
+        let queue = SpanQueue::new(exporter, span_queue::size(), is_wanted);
         let provider = SdkTracerProvider::builder()
             .with_id_generator(WorkflowIdGenerator::default())
             .with_resource(resource(process))
             // Spans of a team's own workflow code must not be exported again in a replay.
-            .with_span_processor(WorkflowSpanProcessor::new(batches))
+            .with_span_processor(WorkflowSpanProcessor::new(queue))
             .build();
         global::set_text_map_propagator(TraceContextPropagator::new());
         global::set_tracer_provider(provider.clone());
@@ -102,20 +107,17 @@ fn resource(process: TracedProcess<'_>) -> Resource {
 #[derive(Debug)]
 struct Exporter {
     collector: opentelemetry_otlp::SpanExporter,
-    /// Id of a workflow whose spans say nothing: it asks the same for ever.
-    unwanted: String,
     is_failing: AtomicBool,
 }
 
 impl SpanExporter for Exporter {
     async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
-        batch.retain(|span| is_wanted(span, &self.unwanted));
         batch.iter_mut().for_each(rewrite);
-        if batch.is_empty() {
-            return Ok(());
-        }
         let spans = batch.len();
         let result = self.collector.export(batch).await;
+        if result.is_err() {
+            metrics::lost_spans(SpanLoss::Export, spans as u64);
+        }
         let was_failing = self.is_failing.swap(result.is_err(), Ordering::Relaxed);
         match &result {
             Err(error) if !was_failing => {
