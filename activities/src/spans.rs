@@ -1,9 +1,12 @@
 //! The spans of OpenTelemetry traces: from a reload to the pass that follows from it, to the
-//! requests that change schedules, and to the runs that these schedules start.
+//! requests that change schedules, and to the runs that these schedules start; and from an event to
+//! the runs that it starts.
 //!
 //! A process that exports no traces has no tracer, and its spans record nothing. A span names
-//! definitions, schedules and requests. It has no text of an error, since such a text may quote a
-//! payload: the log has it.
+//! definitions, schedules, types of events and requests. It has no text of an error, since such a
+//! text may quote a payload: the log has it.
+
+mod events;
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -12,6 +15,9 @@ use almanac_base::names::{DefinitionId, ScheduleId, TRACEPARENT};
 use almanac_core::record::Op;
 use opentelemetry::trace::{Link, SpanBuilder, SpanKind, Status, TraceContextExt};
 use opentelemetry::{Context, KeyValue, global};
+
+pub use events::{TRACESTATE, TraceHeaders, linked_to, name_delivery, receive_event, sent_with};
+pub(crate) use events::{handle_event, name_result, propagated, start_run};
 
 /// Name of Almanac's instrumentation scope.
 const SCOPE: &str = "almanac";
@@ -97,6 +103,11 @@ pub fn traceparent(context: &Context) -> Option<String> {
     if !context.span().span_context().is_sampled() {
         return None;
     }
+    injected(context)
+}
+
+/// The W3C trace context of a span, whether the span is exported or not.
+fn injected(context: &Context) -> Option<String> {
     let mut carrier = HashMap::new();
     global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut carrier));
     carrier.remove(TRACEPARENT)
@@ -105,11 +116,12 @@ pub fn traceparent(context: &Context) -> Option<String> {
 /// The context of a span of another place, by its W3C trace context. A text that is none gives a
 /// context without a span.
 pub fn remote(traceparent: Option<&str>) -> Context {
-    let carrier: HashMap<String, String> = traceparent
-        .map(|it| (TRACEPARENT.to_owned(), it.to_owned()))
-        .into_iter()
-        .collect();
+    let parent = traceparent.map(|it| (TRACEPARENT.to_owned(), it.to_owned()));
+    extract(&parent.into_iter().collect())
+}
+
+fn extract(carrier: &HashMap<String, String>) -> Context {
     global::get_text_map_propagator(|propagator| {
-        propagator.extract_with_context(&Context::new(), &carrier)
+        propagator.extract_with_context(&Context::new(), carrier)
     })
 }

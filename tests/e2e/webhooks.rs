@@ -43,13 +43,20 @@ fn tag(secret: &[u8], text: &str) -> Vec<u8> {
     hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
 }
 
+/// The signature of a body, as GitHub writes it.
+pub(crate) fn github_signature(secret: &str, body: &str) -> String {
+    let mut signature = "sha256=".to_owned();
+    for byte in tag(secret.as_bytes(), body) {
+        // Writing to text does not fail.
+        _ = write!(signature, "{byte:02x}");
+    }
+    signature
+}
+
 /// Sends a body as GitHub does.
 async fn push(worker: &Worker, secret: &str, body: &Value) -> anyhow::Result<(u16, String)> {
     let body = body.to_string();
-    let mut signature = "sha256=".to_owned();
-    for byte in tag(secret.as_bytes(), &body) {
-        write!(signature, "{byte:02x}")?;
-    }
+    let signature = github_signature(secret, &body);
     let headers = [
         ("x-hub-signature-256", signature.as_str()),
         ("x-github-event", "push"),

@@ -7,6 +7,7 @@ use almanac_core::record::{Delivery, DeliveryState, DeliveryVia, EventKey, deliv
 use almanac_core::routing::Maker;
 use async_nats::jetstream;
 use async_nats::jetstream::message::{AckKind, Info};
+use opentelemetry::trace::FutureExt as _;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use super::temporal_gate::TemporalGate;
 use super::unreadable::StoredMessage;
 use crate::blocking::compute;
 use crate::router::{Arrival, EventRouter};
+use crate::spans;
 use crate::steps::{BY_HEADER, Subject, VIA_HEADER};
 
 /// Wait after the first failed attempt. Each wait is twice the one before.
@@ -120,16 +122,15 @@ impl Handler {
             };
             return self.bury(message, delivery, &event).await;
         }
+        let sent = spans::sent_with(message.received.trace_headers(), &event);
         let mut away = 0;
         loop {
             let schedules = tokio::select! {
                 schedules = self.temporal.available() => schedules,
                 () = self.stop.cancelled() => return AckKind::Nak(None),
             };
-            let delivery = self
-                .router
-                .handle(&schedules, &event, message.arrival())
-                .await;
+            let handled = self.router.handle(&schedules, &event, message.arrival());
+            let delivery = handled.with_context(sent.clone()).await;
             match delivery.state {
                 DeliveryState::Waiting if delivery.waits_for_temporal() && away < AWAY_FOR_ONE => {
                     if away == 0 {

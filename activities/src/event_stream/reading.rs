@@ -1,10 +1,13 @@
 //! The events in messages of NATS.
 
+use almanac_base::names::TRACEPARENT;
 use almanac_events::CloudEvent;
 use almanac_events::binding::{self, STRUCTURED};
 use async_nats::HeaderMap;
 use async_nats::jetstream::message::Info;
 use jiff::Timestamp;
+
+use crate::spans::{TRACESTATE, TraceHeaders};
 
 /// Header with the type of a message's content.
 const CONTENT_TYPE: &str = "content-type";
@@ -103,12 +106,32 @@ impl<'m> Received<'m> {
 
     /// The first value of a header, whose name may be in any case.
     pub(super) fn header(&self, name: &str) -> Option<&'m str> {
-        let mut all = self.headers?.iter();
-        let (_, values) = all.find(|(one, _)| {
+        self.values(name).next()
+    }
+
+    /// The value of a header that is there once.
+    fn only(&self, name: &str) -> Option<&'m str> {
+        let mut values = self.values(name);
+        let first = values.next()?;
+        values.next().is_none().then_some(first)
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &'m str> {
+        let all = self.headers.into_iter().flat_map(HeaderMap::iter);
+        let named = all.filter(move |(one, _)| {
             let one: &str = one.as_ref();
             one.eq_ignore_ascii_case(name)
-        })?;
-        values.first().map(async_nats::HeaderValue::as_str)
+        });
+        let values = named.flat_map(|(_, values)| values);
+        values.map(async_nats::HeaderValue::as_str)
+    }
+
+    /// The trace context in the headers of the message. One that is there twice has no effect.
+    pub(super) fn trace_headers(&self) -> TraceHeaders<'m> {
+        TraceHeaders {
+            parent: self.only(TRACEPARENT),
+            state: self.only(TRACESTATE),
+        }
     }
 
     fn names(&self) -> impl Iterator<Item = &'m str> {
@@ -193,6 +216,33 @@ mod tests {
         assert!(why.contains("the message has no event"), "{why}");
         let why = read(&[], "{", true).unwrap_err();
         assert!(why.contains("the body"), "{why}");
+    }
+
+    #[test]
+    fn a_trace_context_counts_if_it_is_there_once() {
+        for (headers, expected) in [
+            (
+                &[("Traceparent", "a"), ("TraceState", "s")][..],
+                (Some("a"), Some("s")),
+            ),
+            (&[("traceparent", "a"), ("traceparent", "b")], (None, None)),
+            (&[("traceparent", "a"), ("Traceparent", "a")], (None, None)),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.append(*name, *value);
+            }
+            let received = Received {
+                kind: "order.paid",
+                stream: "EVENTS",
+                sequence: 7,
+                stored_at: Timestamp::UNIX_EPOCH,
+                headers: Some(&map),
+                body: b"",
+            };
+            let TraceHeaders { parent, state } = received.trace_headers();
+            assert_eq!((parent, state), expected, "{headers:?}");
+        }
     }
 
     #[test]

@@ -298,16 +298,15 @@ impl Follower {
         let last = work.state.last_runs.get(id);
         let (route, event) = again_route(&self.project, definition, again, last, now);
         let arrival = arrival(&route.origin.event.id, id.as_str(), 1);
-        let routed = self
+        let started = self
             .router
-            .start(&self.schedules, vec![route], Vec::new())
-            .await;
+            .handle_route(&self.schedules, route, &event, arrival);
+        let delivery = started.await;
         // Visibility does not show the run yet.
         let exists = |result: &TriggerResult| matches!(result, TriggerResult::Existing { .. });
-        if routed.runs.iter().all(|run| exists(&run.result)) {
+        if delivery.runs.iter().all(|run| exists(&run.result)) {
             return Ok(());
         }
-        let delivery = arrival.delivery(&event, routed);
         if delivery.state != DeliveryState::Started {
             let at = Instant::now() + AFTER_FAILURE;
             work.not_before.insert(id.clone(), at);

@@ -21,6 +21,7 @@ use almanac_core::routing::{Maker, Route, RunToStart, TriggerIndex};
 use almanac_core::snapshot::Snapshot;
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use opentelemetry::trace::FutureExt as _;
 use serde_json::Value;
 use temporalio_common::protos::temporal::api::workflowservice::v1::StartWorkflowExecutionRequest;
 
@@ -32,6 +33,7 @@ use crate::blocking::compute;
 use crate::definitions::DefinitionSource;
 use crate::metrics;
 use crate::schedules::Schedules;
+use crate::spans;
 use crate::steps::StepKeys;
 use search_attributes::EventAttributes;
 
@@ -164,10 +166,25 @@ impl EventRouter {
     /// Starts the runs of an event in the JSON format of `CloudEvents`. The caller records the
     /// delivery.
     pub async fn handle(&self, schedules: &Schedules, event: &Value, arrival: Arrival) -> Delivery {
-        let routes = self.routes(event, arrival.made_by);
-        let started = self.started_before(&arrival.delivery);
-        let results = self.start(schedules, routes, started).await;
-        arrival.delivery(event, results)
+        let (delivery, made_by) = (arrival.delivery.clone(), arrival.made_by);
+        let results = async {
+            let routes = self.routes(event, made_by);
+            let started = self.started_before(&delivery);
+            self.start(schedules, routes, started).await
+        };
+        traced(event, arrival, results).await
+    }
+
+    /// Starts the run of a trigger that takes an event. The caller records the delivery.
+    pub(crate) async fn handle_route(
+        &self,
+        schedules: &Schedules,
+        route: Route,
+        event: &Value,
+        arrival: Arrival,
+    ) -> Delivery {
+        let results = self.start(schedules, vec![route], Vec::new());
+        traced(event, arrival, results).await
     }
 
     /// Returns the delivery of an event that starts no run: no trigger takes the event, or every
@@ -253,7 +270,7 @@ impl EventRouter {
     }
 
     /// Starts the runs of these triggers, but for those that were started before.
-    pub(crate) async fn start(
+    async fn start(
         &self,
         schedules: &Schedules,
         routes: Vec<Route>,
@@ -281,17 +298,11 @@ impl EventRouter {
                     reason: delivery_text(reason),
                 },
                 Ok(run) => {
-                    let request = self.request(&route, run, attributes);
-                    let result = start::start(schedules, &route, run, request).await;
-                    match result {
-                        // The namespace may have lost a search attribute.
-                        TriggerResult::Refused { .. } if !attributes.is_empty() => {
-                            self.attributes.forget();
-                            let request = self.request(&route, run, &BTreeSet::new());
-                            start::start(schedules, &route, run, request).await
-                        }
-                        result => result,
-                    }
+                    let span = spans::start_run(&definition, trigger);
+                    let start = self.start_run(schedules, &route, run, attributes);
+                    let result = start.with_context(span.clone()).await;
+                    spans::name_result(&span, &result);
+                    result
                 }
             };
             TriggeredRun {
@@ -305,6 +316,25 @@ impl EventRouter {
             .collect()
             .await;
         Routed::of(runs)
+    }
+
+    async fn start_run(
+        &self,
+        schedules: &Schedules,
+        route: &Route,
+        run: &RunToStart,
+        attributes: &BTreeSet<&'static str>,
+    ) -> TriggerResult {
+        let request = self.request(route, run, attributes);
+        match start::start(schedules, route, run, request).await {
+            // The namespace may have lost a search attribute.
+            TriggerResult::Refused { .. } if !attributes.is_empty() => {
+                self.attributes.forget();
+                let request = self.request(route, run, &BTreeSet::new());
+                start::start(schedules, route, run, request).await
+            }
+            result => result,
+        }
     }
 
     fn request(
@@ -329,6 +359,19 @@ impl EventRouter {
         *last = Some((snapshot, Arc::clone(&index)));
         index
     }
+}
+
+/// Handles an event in a span of its own.
+async fn traced(
+    event: &Value,
+    arrival: Arrival,
+    results: impl Future<Output = Routed>,
+) -> Delivery {
+    let span = spans::handle_event(event, arrival.via, arrival.attempt);
+    let results = results.with_context(span.clone()).await;
+    let delivery = arrival.delivery(event, results);
+    spans::name_delivery(&span, &delivery);
+    delivery
 }
 
 /// The part of a delivery's reason that the log shows. The reason of a refusal may repeat parts of

@@ -18,8 +18,10 @@ pub const RUN_WORKFLOW: &str = "RunDefinition";
 
 /// Key of each memo that Almanac writes.
 pub const MEMO_KEY: &str = "almanac";
-/// Member of the memo of an action: the W3C trace context of the operation that wrote it, for the runs
-/// that the schedule starts. Only a worker that exports traces writes it, and nothing compares it.
+/// Header, attribute of events and member of memos: a W3C trace context. The memo of an action has that
+/// of the operation that wrote it, for the runs that the schedule starts, and the memo of a run that an
+/// event started has that of the start. Only a worker that exports traces writes it, and nothing
+/// compares it.
 pub const TRACEPARENT: &str = "traceparent";
 /// Attribute of the span of a run: how the run ended. A span without it ended because the process
 /// dropped the run from memory.

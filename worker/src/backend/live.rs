@@ -15,6 +15,7 @@ use almanac_activities::schedules::{
     EventRun, LiveRuns, RateLimiter, RequestError, ScheduleMonitor, Schedules, event_runs,
     live_runs, wire,
 };
+use almanac_activities::spans;
 use almanac_activities::steps::{Events, StoredAt};
 use almanac_activities::timeline::{
     Lane, Timeline, TimelineReader, TimelineRun, Window, recent_runs,
@@ -29,6 +30,7 @@ use almanac_core::snapshot::{Snapshot, file_of};
 use almanac_events::CloudEvent;
 use almanac_times::When;
 use jiff::{SignedDuration, Timestamp};
+use opentelemetry::trace::FutureExt as _;
 use serde_json::Value;
 use temporalio_client::{Client, NamespacedClient as _};
 use tokio::sync::watch;
@@ -213,15 +215,15 @@ impl Backend for Shared {
             return Err(BackendError::Away(why));
         }
         let event = Arc::new(event.into_json());
-        if matches!(arrival.via, DeliveryVia::Http | DeliveryVia::Webhook)
-            && let Some(publisher) = &self.publisher
-            && let Some(delivery) = self.store(publisher, &event, &arrival).await
-        {
-            self.events.record(delivery.clone(), &event);
-            return Ok(delivery);
-        }
-        let requests = self.requests()?;
-        Ok(self.events.deliver(&requests, &event, arrival).await)
+        let is_new = matches!(arrival.via, DeliveryVia::Http | DeliveryVia::Webhook);
+        let Some(publisher) = self.publisher.as_ref().filter(|_| is_new) else {
+            return self.start(&event, arrival).await;
+        };
+        let span = spans::receive_event(&event, arrival.via);
+        let received = self.receive(publisher, &event, arrival);
+        let delivery = received.with_context(span.clone()).await?;
+        spans::name_delivery(&span, &delivery);
+        Ok(delivery)
     }
 
     fn deliveries(&self) -> Vec<Delivery> {
@@ -362,6 +364,27 @@ impl Backend for Shared {
 }
 
 impl Shared {
+    /// Starts the runs of an event, and records the delivery.
+    async fn start(&self, event: &Arc<Value>, arrival: Arrival) -> Result<Delivery, BackendError> {
+        let requests = self.requests()?;
+        Ok(self.events.deliver(&requests, event, arrival).await)
+    }
+
+    /// Stores an event in the stream of events, or starts its runs if that is not possible, and
+    /// records the delivery.
+    async fn receive(
+        &self,
+        publisher: &Events,
+        event: &Arc<Value>,
+        arrival: Arrival,
+    ) -> Result<Delivery, BackendError> {
+        let Some(delivery) = self.store(publisher, event, &arrival).await else {
+            return self.start(event, arrival).await;
+        };
+        self.events.record(delivery.clone(), event);
+        Ok(delivery)
+    }
+
     /// Stores an event in the stream of events, if it starts a run: then a process takes it from
     /// there. `None` if the event cannot be stored.
     async fn store(

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use almanac_activities::router::Arrival;
+use almanac_activities::spans::{self, TraceHeaders};
+use almanac_base::names::TRACEPARENT;
 use almanac_core::definition::Labels;
 use almanac_core::record::{Delivery, DeliveryState, DeliveryVia, TriggerResult};
 use almanac_core::routing::Maker;
@@ -16,6 +18,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use futures::StreamExt as _;
 use jiff::Timestamp;
+use opentelemetry::Context;
+use opentelemetry::trace::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -159,7 +163,11 @@ pub(super) async fn receive<B: Backend>(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let _turn = service.events.take(&caller)?;
-    let events = read(&headers, &body)?;
+    let sent = trace_headers(&headers);
+    let events = read(&headers, &body)?
+        .into_iter()
+        .map(|event| (spans::sent_with(sent, event.as_json()), event))
+        .collect();
     let by = &caller.name;
     let all = deliver(&service, events, DeliveryVia::Http, by).await?;
     answer(all)
@@ -266,7 +274,10 @@ pub(super) async fn replay<B: Backend>(
         by: caller.name.clone(),
         attempt: 1,
     };
-    let delivery = service.backend.deliver(event, arrival).await?;
+    // The trace in which the event was made may have ended long ago.
+    let made_in = spans::sent_with(TraceHeaders::default(), event.as_json());
+    let delivered = service.backend.deliver(event, arrival);
+    let delivery = delivered.with_context(spans::linked_to(&made_in)).await?;
     if before.state == DeliveryState::Dead && delivery.state == DeliveryState::Started {
         service.backend.forget_dead(id).await;
     }
@@ -314,14 +325,28 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Vec<CloudEvent>, Problem> {
     })
 }
 
-/// Handles events, and returns their deliveries in the same order.
+/// The trace context in the headers of a request. One that is there twice, or is no text, has no
+/// effect.
+pub(super) fn trace_headers(headers: &HeaderMap) -> TraceHeaders<'_> {
+    let only = |name: &str| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next()?.to_str().ok()?;
+        values.next().is_none().then_some(first)
+    };
+    TraceHeaders {
+        parent: only(TRACEPARENT),
+        state: only(spans::TRACESTATE),
+    }
+}
+
+/// Handles events, each in its trace context, and returns their deliveries in the same order.
 pub(super) async fn deliver<B: Backend>(
     service: &Service<B>,
-    events: Vec<CloudEvent>,
+    events: Vec<(Context, CloudEvent)>,
     via: DeliveryVia,
     by: &str,
 ) -> Result<Vec<Delivery>, BackendError> {
-    let deliveries = events.into_iter().map(|event| {
+    let deliveries = events.into_iter().map(|(trace, event)| {
         let at = Timestamp::now();
         let arrival = Arrival {
             delivery: delivery_id(at),
@@ -331,7 +356,7 @@ pub(super) async fn deliver<B: Backend>(
             by: by.to_owned(),
             attempt: 1,
         };
-        service.backend.deliver(event, arrival)
+        service.backend.deliver(event, arrival).with_context(trace)
     });
     let all: Vec<_> = futures::stream::iter(deliveries)
         .buffered(CONCURRENCY)

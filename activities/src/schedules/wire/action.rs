@@ -86,15 +86,14 @@ pub(super) fn encode_action(action: &Action) -> NewWorkflowExecutionInfo {
 }
 
 /// The request that starts a workflow without a schedule, except for the namespace, the ids and
-/// policies of the request, and the caller's identity.
+/// policies of the request, and the caller's identity. The memo also has the current span.
 pub(crate) fn encode_start(
     action: &Action,
     args: &[JsonText],
     memo: &RunMemo,
 ) -> StartWorkflowExecutionRequest {
     let mut info = encode_action(action);
-    let fields = &mut info.memo.get_or_insert_default().fields;
-    fields.insert(MEMO_KEY.to_owned(), encode_readable(&json!(memo)));
+    insert_memo(&mut info, json!(memo));
     StartWorkflowExecutionRequest {
         workflow_id: info.workflow_id,
         workflow_type: info.workflow_type,
@@ -210,7 +209,10 @@ pub(super) fn encode_input(input: &[JsonText], run_input: Option<&Value>) -> Pay
 
 /// Adds Almanac's memo to the workflow's own memo, and to it the current span, for the runs.
 pub(super) fn set_memo(info: &mut NewWorkflowExecutionInfo, memo: &ActionMemo) {
-    let mut memo = json!(memo);
+    insert_memo(info, json!(memo));
+}
+
+fn insert_memo(info: &mut NewWorkflowExecutionInfo, mut memo: Value) {
     if let Some(traceparent) = spans::traceparent(&opentelemetry::Context::current()) {
         memo[TRACEPARENT] = json!(traceparent);
     }

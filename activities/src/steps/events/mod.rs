@@ -16,6 +16,7 @@ use std::fmt;
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use almanac_base::names::TRACEPARENT;
 use almanac_core::record::DeliveryVia;
 use async_nats::connection::State;
 use async_nats::jetstream::context::PublishErrorKind;
@@ -32,6 +33,7 @@ pub use connection::{NatsConnection, NatsFileError, NatsFiles};
 pub use subject::{Subject, SubjectError};
 
 use super::StepError;
+use crate::spans;
 use message::{CONTENT, Message};
 
 /// Time for which no event is stored after a failure. Whoever sent an event need not wait for a NATS
@@ -180,6 +182,9 @@ impl Events {
             .payload(message.body.into());
         for (name, value) in message.headers {
             publish = publish.header(name, value.as_str());
+        }
+        if let Some(traceparent) = spans::propagated() {
+            publish = publish.header(TRACEPARENT, traceparent.as_str());
         }
         let stored = async {
             let acknowledged = context.send_publish(message.subject.clone(), publish);

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use almanac_activities::blocking::compute;
 use almanac_activities::metrics;
+use almanac_activities::spans;
 use almanac_activities::webhooks::{Check, UnusableSecret, WebhookSecrets};
 use almanac_core::definition::EventType;
 use almanac_core::record::DeliveryVia;
@@ -229,7 +230,7 @@ pub(super) async fn receive<B: Backend>(
     };
     let verified = verify(&service.webhooks, peer, &event_type, &head.headers, &body);
     match verified {
-        Ok(Verified::Delivery(delivery)) => deliver(&service, &event_type, delivery)
+        Ok(Verified::Delivery(delivery)) => deliver(&service, &event_type, delivery, &head.headers)
             .await
             .into_response(),
         Ok(Verified::Challenge(text)) => text.into_response(),
@@ -322,11 +323,13 @@ fn verify(
     Err(Problem::new(status, refusal.to_string()))
 }
 
-/// Starts the runs of a verified delivery.
+/// Starts the runs of a verified delivery. The trace context in the headers is not signed, so that
+/// the event begins a trace, and only links to it.
 async fn deliver<B: Backend>(
     service: &Service<B>,
     event_type: &EventType,
     delivery: Delivery,
+    headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let webhook = event_type.webhook.as_ref();
     let slug = webhook.map_or("", |webhook| webhook.slug.as_str());
@@ -338,7 +341,9 @@ async fn deliver<B: Backend>(
         let detail = "another delivery with the same id and other data came before";
         return Err(Problem::new(StatusCode::CONFLICT, detail));
     }
-    let delivered = events::deliver(service, vec![event], DeliveryVia::Webhook, slug).await;
+    let sent = spans::sent_with(events::trace_headers(headers), event.as_json());
+    let events = vec![(spans::linked_to(&sent), event)];
+    let delivered = events::deliver(service, events, DeliveryVia::Webhook, slug).await;
     let deliveries = delivered.map_err(|error| {
         tracing::debug!(%error, "the delivery of a webhook cannot be handled");
         let detail = "the delivery cannot be handled now";

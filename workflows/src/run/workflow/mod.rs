@@ -43,7 +43,7 @@ use history_limits::{ContinueAsNewDue, HistoryUse};
 use inbox::Inbox;
 use input::read_input;
 use temporal_effects::TemporalEffects;
-use trace_span::{link_to_schedule, name_outcome};
+use trace_span::{link_to_cause, name_outcome};
 
 /// Maximum duration of one attempt at reading the registry.
 const READ_WITHIN: Duration = Duration::from_secs(10);
@@ -99,7 +99,7 @@ impl RunDefinition {
     #[run(name = RUN_WORKFLOW)]
     pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<Value> {
         let ctx: &WorkflowContext<Self> = ctx;
-        link_to_schedule(ctx);
+        link_to_cause(ctx);
         let result = Self::run_steps(ctx).await;
         name_outcome(&result);
         result

@@ -26,9 +26,10 @@ pub(super) fn name_outcome(result: &WorkflowResult<Value>) {
         .set_attribute(KeyValue::new(RUN_OUTCOME, outcome));
 }
 
-/// Links the span to the operation that wrote the run's schedule, by the run's memo. It is a link
-/// and not a parent: a schedule starts runs for years, and each run is a trace of its own.
-pub(super) fn link_to_schedule(ctx: &WorkflowContext<RunDefinition>) {
+/// Links the span to the operation that wrote the run's schedule, or to the start of the run by an
+/// event, as the run's memo has it. It is a link and not a parent: a schedule starts runs for years,
+/// a run may last as long, and each run is a trace of its own.
+pub(super) fn link_to_cause(ctx: &WorkflowContext<RunDefinition>) {
     let memo = ctx.memo();
     let memo: Option<Value> = memo
         .raw_value(MEMO_KEY)
@@ -37,12 +38,12 @@ pub(super) fn link_to_schedule(ctx: &WorkflowContext<RunDefinition>) {
     let Some(traceparent) = traceparent else {
         return;
     };
-    let operation = global::get_text_map_propagator(|propagator| {
+    let cause = global::get_text_map_propagator(|propagator| {
         propagator.extract_with_context(&Context::new(), &Carrier(traceparent))
     });
-    let operation = operation.span().span_context().clone();
-    if operation.is_valid() {
-        Context::current().span().add_link(operation, Vec::new());
+    let cause = cause.span().span_context().clone();
+    if cause.is_valid() {
+        Context::current().span().add_link(cause, Vec::new());
     }
 }
 
