@@ -37,6 +37,7 @@ on_one_scheduler!(
     two_workers_start_one_run,
     temporal_away_during_a_start_delays_it,
     the_death_of_the_worker_that_follows_loses_and_repeats_nothing,
+    a_worker_that_follows_ends_at_once,
     a_cycle_is_an_error,
     nobody_else_makes_events_about_runs,
 );
@@ -521,6 +522,17 @@ async fn temporal_away_during_a_start_delays_it(on: Scheduler) -> anyhow::Result
     count(&project, "any", 2).await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
     count(&project, "any", 2).await
+}
+
+/// It does not wait until Temporal's SDK cancels the activity, shortly before the timeout.
+async fn a_worker_that_follows_ends_at_once(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    project.write("load.yaml", &after("load", "after: extract"))?;
+    let worker = project.worker().flag("--shutdown-timeout", "1h");
+    let mut worker = worker.start().await?;
+    follower(&project).await?;
+    assert_eq!(worker.terminate(SOON)?, 0);
+    Ok(())
 }
 
 /// Identity of the worker that runs the activity that follows runs.

@@ -141,6 +141,7 @@ fn specs(
                 let keys = keys.cloned();
                 let project = project.clone();
                 let router = Arc::clone(&shared.events);
+                let health = Arc::clone(&shared.health);
                 Arc::new(move |client, options| {
                     let schedules = Schedules::new(client.clone(), Arc::clone(&rate_limiter));
                     let emitted = EmittedEvents::new(
@@ -156,7 +157,11 @@ fn specs(
                     );
                     options.register_workflow::<RunDefinition>()?;
                     options.register_workflow::<FollowRuns>()?;
-                    options.register_activities(FollowActivities::new(Arc::new(follower)));
+                    let health = Arc::clone(&health);
+                    options.register_activities(FollowActivities::new(
+                        Arc::new(follower),
+                        move || health.is_stopping(),
+                    ));
                     take_large_updates(options);
                     options.register_activities(ManualRunActivities::new(Arc::new(runner)));
                     options.register_activities(DefinitionActivities::new(

@@ -30,15 +30,26 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Interval between the heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
+/// Interval between two looks at whether the worker shuts down.
+const STOP_INTERVAL: Duration = Duration::from_millis(500);
+
 /// The activity that follows runs. Any worker of the project serves it.
 pub struct FollowActivities {
     follower: Arc<Follower>,
+    is_stopping: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl FollowActivities {
-    /// Creates the activity over `follower`.
-    pub fn new(follower: Arc<Follower>) -> Self {
-        Self { follower }
+    /// Creates the activity over `follower`. `is_stopping` returns `true` when the worker shuts
+    /// down: then the activity ends, long before the SDK cancels what is still running.
+    pub fn new(
+        follower: Arc<Follower>,
+        is_stopping: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            follower,
+            is_stopping: Box::new(is_stopping),
+        }
     }
 }
 
@@ -86,9 +97,15 @@ impl FollowActivities {
         // Polls that go on for ever would be spans that go on for ever.
         let follow = self.follow(&mut work, &keep);
         let follow = follow.with_context(opentelemetry::Context::new());
+        let stopping = async {
+            while !(self.is_stopping)() {
+                tokio::time::sleep(STOP_INTERVAL).await;
+            }
+        };
         tokio::select! {
             idle = follow => Ok(FollowOutcome { state: take(), idle }),
             // Another worker continues with the state.
+            () = stopping => Ok(FollowOutcome { state: take(), idle: false }),
             () = ctx.cancelled() => Ok(FollowOutcome { state: take(), idle: false }),
             error = heartbeats => Err(ApplicationFailure::new(error).into()),
         }

@@ -47,8 +47,7 @@ pub struct Reconciler {
     concurrency: usize,
     cache: InSyncCache,
     fingerprints: Fingerprints,
-    /// The project whose schedules are adopted, for definitions that name no
-    /// other schedule to adopt.
+    /// The project whose schedules are adopted, before those that definitions name.
     adopts_from: Option<Project>,
     monitor: Arc<ScheduleMonitor>,
     attention: Arc<AttentionList>,
@@ -383,15 +382,15 @@ impl Reconciler {
                 })
                 .collect(),
         };
-        for (id, adoption) in &input.adoptions {
-            if let Some(one) = scheduled.get_mut(id) {
-                Arc::make_mut(one).adopts = Some(adoption.from.clone());
-            }
-        }
         if let Some(project) = &self.adopts_from {
             for (id, one) in &mut scheduled {
                 let adopts = &mut Arc::make_mut(one).adopts;
-                adopts.get_or_insert_with(|| project.schedule_id(id));
+                adopts.insert(0, project.schedule_id(id));
+            }
+        }
+        for (id, adoption) in &input.adoptions {
+            if let Some(one) = scheduled.get_mut(id) {
+                Arc::make_mut(one).adopts = vec![adoption.from.clone()];
             }
         }
         PassBasis {

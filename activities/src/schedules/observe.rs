@@ -229,14 +229,13 @@ impl Observer<'_> {
         scheduled: impl Iterator<Item = &Arc<ScheduledDefinition>>,
         observation: &mut Observation,
     ) -> Result<(), RequestError> {
-        let pairs = scheduled.filter_map(|one| {
-            let from = one.adopts.as_ref()?;
-            let known = |id| observation.observed.contains_key(id);
-            (!known(&one.schedule) && !known(from)).then(|| (one, from.clone()))
+        let known = |id| observation.observed.contains_key(id);
+        let new = scheduled.filter(|one| !known(&one.schedule));
+        let pairs = new.flat_map(|one| {
+            let unknown = one.adopts.iter().filter(|from| !known(*from));
+            unknown.map(|from| (one.definition().clone(), one.schedule.clone(), from.clone()))
         });
-        let pairs: Vec<_> = pairs
-            .map(|(one, from)| (one.definition().clone(), one.schedule.clone(), from))
-            .collect();
+        let pairs: Vec<_> = pairs.collect();
         let found = stream::iter(pairs)
             .map(|(definition, new, from)| async move {
                 let response = self.schedules.describe(&from).await;

@@ -105,7 +105,7 @@ fn check_written(definition: &Definition) {
     }
     let text = write_document(&Written {
         id: &definition.id,
-        adopts: desired.adopts.as_ref(),
+        adopts: desired.adopts.first(),
         values: &desired.values,
         comments: &[],
     });

@@ -430,7 +430,7 @@ impl Plan {
         let waits =
             |from: &&ScheduleId| matches!(observed.get(*from), Some(KnownSchedule::Unmanaged));
         self.creates
-            .push(match scheduled.adopts.as_ref().filter(waits) {
+            .push(match scheduled.adopts.iter().find(waits) {
                 Some(from) => Create::waiting(scheduled, overridden, from),
                 None => Create::of(scheduled, overridden),
             });

@@ -82,7 +82,7 @@ pub(super) fn note_line<'a>(
         let waiting = before
             .filter(|before| before.paused && before.note.kind() == NoteKind::Waiting)
             .map(|before| before.note);
-        return match (words.or(waiting), &desired.adopts) {
+        return match (words.or(waiting), desired.adopts.first()) {
             (Some(note), _) => NoteLine::Kept(note),
             (_, Some(from)) => NoteLine::AwaitsAdoption {
                 definition: &desired.definition,

@@ -23,9 +23,9 @@ pub struct ScheduledDefinition {
     source: String,
     /// Id of the schedule.
     pub schedule: ScheduleId,
-    /// Unmanaged schedule that the schedule replaces. While the unmanaged schedule exists, this
-    /// schedule is created paused.
-    pub adopts: Option<ScheduleId>,
+    /// Unmanaged schedules that the schedule replaces. While one of them exists, this schedule is
+    /// created paused.
+    pub adopts: Vec<ScheduleId>,
     encryption: Encryption,
 }
 
@@ -44,7 +44,7 @@ impl ScheduledDefinition {
             definition: Arc::clone(definition),
             source: source.to_owned(),
             schedule: project.schedule_id(&definition.id),
-            adopts: schedule.adopts.clone(),
+            adopts: schedule.adopts.iter().cloned().collect(),
             encryption: encryption.clone(),
         })
     }
@@ -91,9 +91,9 @@ pub struct Desired {
     pub cron: Vec<String>,
     /// Values that the definition states, including `paused`. A plan shares them.
     pub values: Arc<ScheduleValues>,
-    /// Unmanaged schedule that this schedule replaces. While the unmanaged schedule exists, this
-    /// schedule is created paused.
-    pub adopts: Option<ScheduleId>,
+    /// Unmanaged schedules that this schedule replaces. While one of them exists, this schedule is
+    /// created paused.
+    pub adopts: Vec<ScheduleId>,
 }
 
 impl Action {
@@ -148,7 +148,7 @@ impl Desired {
                 definition: steps,
                 action: Action::of(project, definition),
             }),
-            adopts: schedule.adopts.clone(),
+            adopts: schedule.adopts.iter().cloned().collect(),
         })
     }
 

@@ -91,7 +91,7 @@ fn a_plain_schedule_is_a_short_document() {
     "#);
     assert_eq!(
         read(&written(&plain())).adopts,
-        Some(ScheduleId::from_server("Old one"))
+        [ScheduleId::from_server("Old one")]
     );
 }
 

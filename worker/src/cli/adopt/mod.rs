@@ -107,8 +107,8 @@ fn pairs(
     }
     let from = |one: &ScheduledDefinition| {
         let moved = || Some(args.from_project.as_ref()?.schedule_id(one.definition()));
-        let named = args.from.clone().or_else(|| one.adopts.clone());
-        named.or_else(moved)
+        let named = args.from.clone().or_else(moved);
+        named.or_else(|| one.adopts.first().cloned())
     };
     let ids: BTreeSet<&DefinitionId> = args.ids.iter().collect();
     if ids.is_empty() {
