@@ -21,6 +21,8 @@ pub(crate) struct Block {
     pub(crate) document: String,
     /// Number of the block's first line, from 1.
     pub(crate) line: usize,
+    /// Heading of the section, below that of the page; empty before the first section.
+    pub(crate) section: String,
     pub(crate) language: Language,
     pub(crate) text: String,
 }
@@ -64,7 +66,7 @@ impl Block {
                 }
                 (None, None) => continue,
             }
-            goes_on = line.ends_with('\\');
+            goes_on = shown.last().is_some_and(Shown::goes_on);
         }
         shown
     }
@@ -78,6 +80,14 @@ impl Block {
                 commands.collect::<Vec<_>>().join("\n")
             }
         }
+    }
+}
+
+impl Shown {
+    /// Returns `true` if the command goes on in the next line.
+    fn goes_on(&self) -> bool {
+        let is_loop = self.command.starts_with("for ") && !self.command.ends_with("done");
+        is_loop || self.command.ends_with('\\')
     }
 }
 
@@ -103,8 +113,12 @@ pub(crate) fn blocks(document: &str) -> anyhow::Result<Vec<Block>> {
 
 fn blocks_of(document: &str, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
+    let mut section = String::new();
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
+        if line.starts_with("##") {
+            line.trim_start_matches('#').trim().clone_into(&mut section);
+        }
         let indent = line.len() - line.trim_start().len();
         let Some(language) = line[indent..].strip_prefix("```") else {
             continue;
@@ -121,6 +135,7 @@ fn blocks_of(document: &str, text: &str) -> Vec<Block> {
         blocks.push(Block {
             document: document.to_owned(),
             line: number + 2,
+            section: section.clone(),
             language,
             text,
         });
@@ -131,8 +146,8 @@ fn blocks_of(document: &str, text: &str) -> Vec<Block> {
 #[test]
 fn blocks_have_their_commands_and_what_these_print() {
     let text = "# A\n\n```yaml\na: 1\n```\n\n1. B:\n\n   ```console\n   $ almanac list \\\n     \
-                --wide\n   ID\n\n   a\n   $ almanac show a\n   ```\n\n```sh\n# why\na \\\n  b\n\n\
-                c\n```\n";
+                --wide\n   ID\n\n   a\n   $ almanac show a\n   ```\n\n### C `c`\n```sh\n# why\na \
+                \\\n  b\n\nfor c in d; do\n  e\ndone\n```\n";
     let blocks = blocks_of("x.md", text);
     let [console, shell] = &blocks[..] else {
         panic!("{blocks:#?}");
@@ -141,13 +156,18 @@ fn blocks_have_their_commands_and_what_these_print() {
         command: command.to_owned(),
         output: output.to_owned(),
     };
-    assert_eq!((console.line, shell.line), (10, 19));
+    assert_eq!((console.line, shell.line), (10, 20));
+    assert_eq!([&*console.section, &*shell.section], ["", "C `c`"]);
     let expected = [
         shown("almanac list \\\n  --wide", "ID\n\na\n"),
         shown("almanac show a", ""),
     ];
     assert_eq!(console.shown(), expected);
-    let expected = [shown("# why", ""), shown("a \\\n  b", ""), shown("c", "")];
+    let expected = [
+        shown("# why", ""),
+        shown("a \\\n  b", ""),
+        shown("for c in d; do\n  e\ndone", ""),
+    ];
     assert_eq!(shell.shown(), expected);
     assert_eq!(
         console.script(),

@@ -14,27 +14,41 @@ use anyhow::Context;
 use super::blocks::Block;
 
 /// Programs in documents that no test runs from there, with the reason.
-pub(crate) const NOT_RUN: [(&str, &str); 13] = [
-    ("basename", "renders templates, see envsubst"),
-    (
-        "curl",
-        "needs a worker; the tests of the API send such requests",
-    ),
+pub(crate) const NOT_RUN: [(&str, &str); 9] = [
     ("docker", "needs Docker"),
-    ("envsubst", "renders templates of the reader's"),
+    (
+        "envsubst",
+        "renders templates of the reader's, and is not on every machine",
+    ),
     ("helm", "needs Kubernetes; tests/deploy runs the chart"),
-    ("jq", "reads what a command with a server prints"),
+    (
+        "jq",
+        "is not on every machine; reads what a command with a server prints",
+    ),
     ("kubectl", "needs Kubernetes"),
     (
         "make",
         "builds everything; tests/e2e/dev.rs runs the command of `make run`",
     ),
-    ("mkdir", "renders templates, see envsubst"),
-    ("nats", "needs a server and NATS's own command line"),
+    ("nats", "is not on every machine: NATS's own command line"),
     ("oauth2-proxy", "needs an issuer"),
-    ("openssl", "makes a random token"),
     ("ssh-keyscan", "needs a git server"),
 ];
+
+/// Programs that are run in the executed documents, and do nothing in the others.
+const OTHERS: [&str; 4] = ["basename", "curl", "mkdir", "openssl"];
+
+/// The program in [`NOT_RUN`] that a block names first, if it names one.
+pub(crate) fn not_run(block: &Block) -> Option<&'static str> {
+    let script = block.script();
+    let lines = script.lines().filter(|line| !line.starts_with('#'));
+    let mut words = lines.flat_map(str::split_whitespace);
+    words.find_map(|word| {
+        let word = word.trim_start_matches(['$', '(']);
+        let mut names = NOT_RUN.iter().map(|(name, _)| *name);
+        names.find(|name| *name == word)
+    })
+}
 
 /// `run` and `dev` would not end, so they print their help after they have read their arguments.
 /// Every other command ends as soon as nobody listens at Temporal's address, or a file is missing.
@@ -97,7 +111,7 @@ impl Checker {
         for folder in [&checker.programs, &built] {
             std::fs::create_dir_all(folder)?;
         }
-        for (name, _) in NOT_RUN {
+        for name in NOT_RUN.iter().map(|(name, _)| name).chain(&OTHERS) {
             script(&checker.programs.join(name), NOTHING)?;
         }
         for almanac in [checker.programs.join("almanac"), built.join("almanac")] {

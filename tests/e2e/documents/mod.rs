@@ -1,56 +1,104 @@
 //! The commands that the documents show.
 //!
-//! The documents in [`EXECUTED`] are run from top to bottom, against a real server and with a
-//! worker, and what they show is compared with what the commands print. The commands of all other
-//! documents are tried without a server: each is one of `almanac` or of the Temporal CLI that takes
-//! these arguments, or a program in [`checking::NOT_RUN`], with the reason.
+//! The documents in [`EXECUTED`] are run from top to bottom, each with a Temporal server of its own,
+//! and what they show is compared with what the commands print. `scenes/` has, for each of them, the
+//! commands that make what a section takes for granted, such as a schedule that somebody paused.
+//!
+//! Some blocks of these documents need a program that is not on every machine: [`CHECKED`] counts
+//! them. They, and the commands of all other documents, are tried without a server: each is one of
+//! `almanac` or of the Temporal CLI that takes these arguments, or a program in
+//! [`checking::NOT_RUN`], with the reason.
 
 mod blocks;
 mod checking;
+mod output;
 mod session;
+mod started;
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use almanac_tests::{OwnServer, Project, Scheduler, almanac_binary, on_one_scheduler, workspace};
 
 use blocks::{Block, Language, blocks, documents};
+use checking::{Checker, not_run};
 use session::Session;
 
-/// The documents whose commands are run.
-const EXECUTED: [&str; 3] = [
-    "docs/disaster-recovery.md",
-    "docs/production.md",
-    "docs/scaling.md",
+/// Lists the documents whose commands are run, and makes a test of each.
+macro_rules! executed {
+    ($($name:ident: $document:literal),* $(,)?) => {
+        /// The documents whose commands are run.
+        const EXECUTED: &[&str] = &[$($document),*];
+
+        $(
+            async fn $name(on: Scheduler) -> anyhow::Result<()> {
+                execute(on, $document).await
+            }
+        )*
+
+        on_one_scheduler!($($name),*);
+    };
+}
+
+executed! {
+    disaster_recovery: "docs/disaster-recovery.md",
+    encryption: "docs/encryption.md",
+    environments: "docs/environments.md",
+    http: "docs/http.md",
+    moving: "docs/moving.md",
+    operating: "docs/operating.md",
+    production: "docs/production.md",
+    scaling: "docs/scaling.md",
+    upgrades: "docs/upgrades.md",
+}
+
+/// Number of blocks in executed documents that are not run, because they need this program.
+const CHECKED: [(&str, &str, usize); 4] = [
+    ("docs/environments.md", "envsubst", 1),
+    ("docs/operating.md", "jq", 1),
+    ("docs/operating.md", "nats", 3),
+    ("docs/operating.md", "oauth2-proxy", 1),
 ];
 
-on_one_scheduler!(
-    the_executed_documents_do_what_they_show,
-    the_readme_shows_what_the_commands_print,
-);
+on_one_scheduler!(the_readme_shows_what_the_commands_print);
 
 #[test]
 fn each_command_of_the_documents_is_one_that_the_programs_take() {
     let folder = tempfile::tempdir().unwrap();
-    let checker = checking::Checker::new(folder.path()).unwrap();
+    let checker = Checker::new(folder.path()).unwrap();
     let documents = documents().unwrap();
     let mut seen = 0;
     let mut problems = Vec::new();
-    let is_executed = |document: &String| EXECUTED.contains(&document.as_str());
-    for document in documents.iter().filter(|it| !is_executed(it)) {
+    for document in &documents {
+        let is_executed = EXECUTED.contains(&document.as_str());
         for block in blocks(document).unwrap() {
             seen += 1;
-            problems.extend(checker.problems(&block).unwrap());
+            if !is_executed || not_run(&block).is_some() {
+                problems.extend(checker.problems(&block).unwrap());
+            }
         }
     }
     assert!(documents.len() > 15 && seen > 40, "{seen} blocks");
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
+#[test]
+fn few_blocks_of_the_executed_documents_are_not_run() {
+    let mut found = BTreeMap::new();
+    for document in EXECUTED {
+        for program in blocks(document).unwrap().iter().filter_map(not_run) {
+            *found.entry((*document, program)).or_default() += 1;
+        }
+    }
+    let expected = CHECKED.map(|(document, program, count)| ((document, program), count));
+    assert_eq!(found, BTreeMap::from(expected));
+}
+
 /// Problems of a block are found, and name its file and line.
 #[test]
 fn a_command_that_no_program_takes_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    let checker = checking::Checker::new(folder.path()).unwrap();
+    let checker = Checker::new(folder.path()).unwrap();
     let cases = [
         ("almanac pauze ID", "unrecognized subcommand"),
         ("almanac pause ID --reason x --fore 2h", "--fore"),
@@ -68,6 +116,7 @@ fn a_command_that_no_program_takes_is_found() {
         let block = Block {
             document: "docs/x.md".to_owned(),
             line: 7,
+            section: String::new(),
             language: Language::Shell,
             text: text.to_owned(),
         };
@@ -77,16 +126,34 @@ fn a_command_that_no_program_takes_is_found() {
     }
 }
 
-/// All documents share one server and one project. Each leaves the project as it found it.
-async fn the_executed_documents_do_what_they_show(on: Scheduler) -> anyhow::Result<()> {
-    let server = OwnServer::start(on)?;
-    let mut session = Session::new(server).await?;
-    for document in EXECUTED {
-        for block in blocks(document)? {
+/// Runs a document, and before each section the scene of the section. The first scene is that of
+/// the whole page.
+async fn execute(on: Scheduler, document: &str) -> anyhow::Result<()> {
+    let mut session = Session::new(OwnServer::start(on)?).await?;
+    let mut scenes = scenes(document)?;
+    for block in blocks(document)? {
+        for section in ["", &block.section] {
+            for scene in scenes.remove(section).unwrap_or_default() {
+                session.run(&scene).await?;
+            }
+        }
+        if not_run(&block).is_none() {
             session.run(&block).await?;
         }
     }
-    Ok(())
+    let unknown: Vec<_> = scenes.keys().collect();
+    anyhow::ensure!(unknown.is_empty(), "{document} has no sections {unknown:?}");
+    session.finish()
+}
+
+/// The scenes of a document, each with the heading of its section.
+fn scenes(document: &str) -> anyhow::Result<BTreeMap<String, Vec<Block>>> {
+    let name = document.trim_start_matches("docs/");
+    let mut scenes = BTreeMap::<String, Vec<Block>>::new();
+    for block in blocks(&format!("tests/e2e/documents/scenes/{name}"))? {
+        scenes.entry(block.section.clone()).or_default().push(block);
+    }
+    Ok(scenes)
 }
 
 /// The README's list, event and plan. Their times depend on the day, so key lines are compared.

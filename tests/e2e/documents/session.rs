@@ -1,28 +1,34 @@
 //! Commands of documents that are run, one after the other.
 //!
 //! The session has what the documents take for granted: a Temporal server, a project `billing` with
-//! the definitions of the README in a git repository, and a worker that systemd would run.
+//! the definitions of the README in a git repository, and workers that systemd would run. The
+//! places in documents, such as `localhost:8080` or `/run/secrets`, stand for those of the session.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use almanac_tests::{
-    Output, OwnServer, Project, SOON, Worker, almanac_binary, eventually, workspace,
-};
+use almanac_tests::{Nats, Output, OwnServer, Project, SOON, Worker, almanac_binary, workspace};
 use anyhow::{Context, bail, ensure};
 
 use super::blocks::{Block, Language, Shown};
-use super::checking::script;
+use super::checking::{program, script};
+use super::output::{digest_in, expected_code, first_missing};
+use super::started::{DEFAULT_PORT, Started};
 
-/// Programs that the commands of executed documents may begin with.
-const PROGRAMS: [&str; 5] = ["almanac", "cp", "git", "mkdir", "temporal"];
+/// Programs that the commands of executed documents, and of their scenes, may begin with.
+const PROGRAMS: [&str; 12] = [
+    "almanac", "cp", "curl", "echo", "for", "git", "mkdir", "openssl", "printf", "rm", "sed",
+    "temporal",
+];
 /// Commands that are not run again if their output is not as expected: the second time would do
 /// more, or something else.
-const ONCE: [&str; 7] = [
+const ONCE: [&str; 9] = [
     "almanac adopt",
     "almanac backfill",
+    "almanac events replay",
+    "almanac events send",
     "almanac import",
     "almanac trigger",
     "cp",
@@ -31,6 +37,25 @@ const ONCE: [&str; 7] = [
 ];
 /// Pause before a command is run again.
 const PAUSE: Duration = Duration::from_millis(300);
+
+/// Addresses of Temporal and of NATS in documents.
+const TEMPORAL_ADDRESS: &str = "temporal:7233";
+const NATS_ADDRESS: &str = "nats.internal:4222";
+/// Folder of the definitions of `billing` in documents, as systemd runs its worker.
+const DEFINITIONS_FOLDER: &str = "/etc/almanac/billing";
+/// Folder of secrets in documents.
+const SECRETS: &str = "/run/secrets";
+/// Hosts at which documents ask a worker on this machine or on another one.
+const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "almanac"];
+
+/// `openssl rand`, for machines without it.
+const OPENSSL: &str = r#"#!/bin/sh
+case "$1 $2" in
+  'rand -hex') head -c "$3" /dev/urandom | od -A n -v -t x1 | tr -d ' \n' ;;
+  'rand -base64') head -c "$3" /dev/urandom | base64 ;;
+  *) exit 2 ;;
+esac
+"#;
 
 const DEFINITIONS: [(&str, &str); 3] = [
     ("heartbeat", "{ every: 5m }"),
@@ -57,28 +82,37 @@ pub(crate) fn write_definitions(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server, a project, and the workers that run.
+/// A server, a project, and the processes that run.
 pub(crate) struct Session {
     server: OwnServer,
     project: Project,
-    /// The workers, each with the name of its project.
+    /// The workers of systemd, each with the name of its project.
     workers: BTreeMap<String, Worker>,
+    /// The processes that the document's own commands have started, in this order.
+    started: Vec<Started>,
+    nats: Option<Nats>,
     /// The variables that commands have exported.
     variables: BTreeMap<String, String>,
-    /// The digest that a command printed last.
-    digest: Option<String>,
+    /// Lines of the block that later commands of the block need: `umask` and variables.
+    prelude: Vec<String>,
+    /// Output of the last command.
+    printed: String,
     programs: PathBuf,
     backup: PathBuf,
+    secrets: PathBuf,
 }
 
 impl Session {
     pub(crate) async fn new(server: OwnServer) -> anyhow::Result<Self> {
         let project = Project::named(&server.address(), "billing").await?;
         write_definitions(&project.definitions())?;
-        let [programs, backup] = ["bin", "backup"].map(|name| project.folder().join(name));
-        for folder in [&programs, &backup] {
+        let [programs, backup, secrets] =
+            ["bin", "backup", "secrets"].map(|name| project.folder().join(name));
+        for folder in [&programs, &backup, &secrets] {
             std::fs::create_dir(folder)?;
         }
+        let examples = project.folder().join("examples");
+        std::os::unix::fs::symlink(workspace().join("examples"), examples)?;
         let real = [
             ("almanac", almanac_binary().to_owned()),
             ("temporal", workspace().join(".tools/bin/temporal")),
@@ -87,14 +121,21 @@ impl Session {
             let text = format!("#!/bin/sh\nexec '{}' \"$@\"\n", program.display());
             script(&programs.join(name), &text)?;
         }
-        let mut session = Self {
+        if program("openssl").is_err() {
+            script(&programs.join("openssl"), OPENSSL)?;
+        }
+        let session = Self {
             server,
             project,
             workers: BTreeMap::new(),
+            started: Vec::new(),
+            nats: None,
             variables: BTreeMap::new(),
-            digest: None,
+            prelude: Vec::new(),
+            printed: String::new(),
             programs,
             backup,
+            secrets,
         };
         for command in [
             "git init -q",
@@ -103,7 +144,6 @@ impl Session {
         ] {
             session.execute(command)?.success()?;
         }
-        session.start("billing").await?;
         Ok(session)
     }
 
@@ -115,13 +155,32 @@ impl Session {
                 .await
                 .with_context(place)?;
         }
-        Ok(())
+        self.prelude.clear();
+        self.end(Started::is_in_foreground)
+    }
+
+    /// Ends what still runs.
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+        self.end(|_| true)
     }
 
     async fn command(&mut self, shown: &Shown, language: Language) -> anyhow::Result<()> {
         let text = shown.command.trim();
         let command = text.split("  #").next().unwrap_or_default().trim();
-        match command.split_once(' ').unwrap_or((command, "")) {
+        if command.contains(NATS_ADDRESS) && self.nats.is_none() {
+            let nats = Nats::start().await?;
+            nats.stream("EVENTS", "events.>").await?;
+            self.nats = Some(nats);
+        }
+        if let Some(comment) = command.strip_prefix("# ") {
+            return self.comment(comment).await;
+        }
+        ensure!(!command.contains('…'), "`…` is not a part of a command");
+        if Started::is_by(command) {
+            return self.begin(command).await;
+        }
+        let command = self.actual(command);
+        match command.split_once(' ').unwrap_or((&command, "")) {
             ("export", assignment) => {
                 let (name, value) = assignment.split_once('=').context("an assignment")?;
                 self.variables.insert(name.to_owned(), value.to_owned());
@@ -131,33 +190,107 @@ impl Session {
             }
             ("systemctl", rest) => match rest.split_once(" almanac@").context("a unit")? {
                 ("start", project) => self.start(project).await?,
-                ("stop", project) => {
-                    let worker = self.workers.remove(project);
-                    worker.context("no such worker")?.terminate(SOON)?;
-                }
+                ("stop", project) => self.stop(project)?,
                 (verb, _) => bail!("systemctl {verb}"),
             },
-            ("curl", rest) => {
-                let url = rest.rsplit(' ').next().unwrap_or_default();
-                let path = url
-                    .strip_prefix("localhost:8080")
-                    .context("another server")?;
-                self.fetched(path, &shown.output).await?;
-            }
-            ("#", "back up Temporal's database") => self.server.back_up(&self.backup)?,
-            ("#", "restore Temporal's database") => self.server.restore(&self.backup)?,
-            ("#", _) => {}
-            (program, _) if PROGRAMS.contains(&program) => {
-                let code = expected_code(text)?;
-                let output = match language {
-                    Language::Shell => "",
-                    Language::Console => &shown.output,
+            (start, _) if start == "umask" || start.contains("=$(") => self.prelude.push(command),
+            _ => {
+                let name = program_of(&command);
+                ensure!(PROGRAMS.contains(&name), "{name} is not in the list");
+                let command = match name {
+                    "curl" => with_curl(&command)?,
+                    _ => command.clone(),
                 };
-                self.observe(command, code, output).await?;
+                let output = match language {
+                    Language::Shell => String::new(),
+                    Language::Console => self.actual(&shown.output),
+                };
+                self.observe(&command, expected_code(text)?, &output)
+                    .await?;
             }
-            (program, _) => bail!("{program} is not in the list of programs"),
         }
         Ok(())
+    }
+
+    /// Does what a comment says, if it is something that no command of the reader's machine does.
+    async fn comment(&mut self, text: &str) -> anyhow::Result<()> {
+        if let Some((_, project)) = text.split_once("stop the workers of `") {
+            let project = project.split('`').next().unwrap_or_default();
+            return self.stop(project);
+        }
+        if let Some(message) = text.strip_prefix("publish ") {
+            let (subject, body) = message.split_once(' ').context("a subject and a body")?;
+            let nats = self.nats.as_ref().context("NATS does not run")?;
+            nats.publish(subject, &[], body).await?;
+        }
+        match text {
+            "back up Temporal's database" => self.server.back_up(&self.backup),
+            "restore Temporal's database" => self.server.restore(&self.backup),
+            _ => Ok(()),
+        }
+    }
+
+    /// A text with the places of this session in the place of those in documents.
+    fn actual(&self, text: &str) -> String {
+        let mut text = text
+            .replace(TEMPORAL_ADDRESS, &self.server.address())
+            .replace(SECRETS, &self.secrets.display().to_string())
+            .replace(
+                DEFINITIONS_FOLDER,
+                &self.project.definitions().display().to_string(),
+            );
+        if let Some(nats) = &self.nats {
+            text = text.replace(NATS_ADDRESS, nats.url().trim_start_matches("nats://"));
+        }
+        for (shown, address) in self.addresses() {
+            for host in HOSTS {
+                text = text.replace(&format!("{host}:{shown}"), &address);
+            }
+        }
+        text
+    }
+
+    /// Addresses that serve HTTP, each with its port in documents. The process that was started
+    /// last counts.
+    fn addresses(&self) -> BTreeMap<u16, String> {
+        let worker = self.workers.get("billing");
+        let worker = worker.map(|worker| (DEFAULT_PORT, worker.address()));
+        let started = self.started.iter().map(Started::ports);
+        let started = started.map(|(shown, port)| (shown, format!("127.0.0.1:{port}")));
+        worker.into_iter().chain(started).collect()
+    }
+
+    /// Starts a process that a document starts, and waits until it serves.
+    async fn begin(&mut self, command: &str) -> anyhow::Result<()> {
+        let path = self.path()?;
+        let address = self.server.address();
+        let mut environment = vec![("PATH", &*path), ("TEMPORAL_ADDRESS", &*address)];
+        let variables = self.variables.iter();
+        environment.extend(variables.map(|(name, value)| (&**name, &**value)));
+        let folder = self.project.folder();
+        let started = Started::start(command, folder, &environment, |text| self.actual(text))?;
+        self.started.push(started);
+        let started = self.started.last_mut().context("it was started")?;
+        started.ready().await
+    }
+
+    /// Ends the processes that a document has started, if they are such ones.
+    fn end(&mut self, is_such: impl Fn(&Started) -> bool) -> anyhow::Result<()> {
+        let started = std::mem::take(&mut self.started).into_iter();
+        let (ended, left): (Vec<_>, Vec<_>) = started.partition(|it| is_such(it));
+        self.started = left;
+        ended.into_iter().try_for_each(Started::end)
+    }
+
+    /// Stops the workers of a project.
+    fn stop(&mut self, project: &str) -> anyhow::Result<()> {
+        let worker = self.workers.remove(project);
+        let is_there = worker.is_some() || self.started.iter().any(|it| it.is_of(project));
+        ensure!(is_there, "the project has no worker");
+        if let Some(mut worker) = worker {
+            worker.terminate(SOON)?;
+        }
+        self.end(|it| it.is_of(project))
     }
 
     /// Starts a worker of a project, whose definitions are in a folder with the project's name.
@@ -180,22 +313,6 @@ impl Session {
         Ok(())
     }
 
-    /// Asks the worker's HTTP for a path, until it answers with these lines.
-    async fn fetched(&self, path: &str, output: &str) -> anyhow::Result<()> {
-        let worker = self.workers.get("billing");
-        let worker = worker.context("the worker does not run")?;
-        eventually(path, || async {
-            let (status, body) = worker.get(path).await?;
-            let missing = first_missing(output, &body);
-            ensure!(
-                status == 200 && missing.is_none(),
-                "{status}, not printed: {missing:?}\n{body}"
-            );
-            Ok(true)
-        })
-        .await
-    }
-
     /// Runs a command until it ends with this exit code and prints these lines, because a worker
     /// and a list may be a moment behind.
     async fn observe(&mut self, command: &str, code: i32, shown: &str) -> anyhow::Result<()> {
@@ -203,12 +320,13 @@ impl Session {
         let is_once = has_digest || ONCE.iter().any(|start| command.starts_with(start));
         let mut command = command.to_owned();
         if has_digest {
-            let digest = self.digest.take().context("no digest was printed")?;
+            let digest = digest_in(&self.printed).with_context(|| self.printed.clone())?;
             command = command.replace("DIGEST", &digest);
         }
         let deadline = Instant::now() + SOON;
         loop {
             let output = self.execute(&command)?;
+            self.printed.clone_from(&output.stdout);
             let missing = first_missing(shown, &output.stdout);
             if output.code == code && missing.is_none() {
                 return Ok(());
@@ -222,22 +340,28 @@ impl Session {
         }
     }
 
-    /// Runs a command. Both outputs have all that it prints, in order.
-    fn execute(&mut self, command: &str) -> anyhow::Result<Output> {
+    /// The folders of programs: those of the session first.
+    fn path(&self) -> anyhow::Result<String> {
         let path = std::env::var("PATH")?;
+        Ok(format!("{}:{path}", self.programs.display()))
+    }
+
+    /// Runs a command. Both outputs have all that it prints, in order.
+    fn execute(&self, command: &str) -> anyhow::Result<Output> {
+        let url = self.addresses().remove(&DEFAULT_PORT);
+        let url = url.map(|address| ("ALMANAC_URL", format!("http://{address}")));
+        let prelude = self.prelude.join("\n");
         let output = Command::new("bash")
-            .args(["-c", &format!("{{ {command}\n}} 2>&1")])
+            .args(["-c", &format!("{prelude}\n{{ {command}\n}} 2>&1")])
             .current_dir(self.project.folder())
-            .env("PATH", format!("{}:{path}", self.programs.display()))
+            .env("PATH", self.path()?)
             .env("TEMPORAL_ADDRESS", self.project.address())
             .envs(git_identity())
+            .envs(url)
             .envs(&self.variables)
             .stdin(Stdio::null())
             .output()?;
         let printed = String::from_utf8(output.stdout)?;
-        if let Some(digest) = digest_in(&printed) {
-            self.digest = Some(digest);
-        }
         Ok(Output {
             code: output.status.code().unwrap_or(-1),
             stderr: printed.clone(),
@@ -258,76 +382,43 @@ fn git_identity() -> [(&'static str, &'static str); 6] {
     ]
 }
 
-/// The exit code that a comment after the command states; 0 without one.
-fn expected_code(command: &str) -> anyhow::Result<i32> {
-    let Some((_, rest)) = command.split_once("exit code ") else {
-        return Ok(0);
-    };
-    let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
-    Ok(digits.unwrap_or_default().parse()?)
+/// The program of a command, after the variables that are set for this command.
+fn program_of(command: &str) -> &str {
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let is_variable = |word: &&str| word.split_once('=').is_some_and(|(name, _)| is_name(name));
+    let words = command.split_whitespace();
+    let mut words = words.skip_while(|word| is_variable(word) || *word == "\\");
+    words.next().unwrap_or_default()
 }
 
-/// The last digest that a command line in the output has.
-fn digest_in(printed: &str) -> Option<String> {
-    let (_, rest) = printed.rsplit_once("--confirm ")?;
-    let digest = rest.split_whitespace().next()?;
-    let is_digest = digest.len() > 15 && digest.chars().all(|c| c.is_ascii_hexdigit());
-    is_digest.then(|| digest.to_owned())
-}
-
-/// The first line of `shown` that `printed` does not have, in this order. `…` stands for any text,
-/// and any white space for one space.
-fn first_missing(shown: &str, printed: &str) -> Option<String> {
-    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut printed = printed.lines().map(words);
-    let mut shown = shown.lines().map(words).filter(|line| !line.is_empty());
-    shown.find(|line| !printed.any(|printed| is_like(&printed, line)))
-}
-
-/// Returns `true` if the line is the pattern, in which `…` stands for any text.
-fn is_like(line: &str, pattern: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('…') else {
-        return line == pattern;
+/// A command of `curl` that fails if the answer is an error.
+fn with_curl(command: &str) -> anyhow::Result<String> {
+    program("curl").context("the documents have commands of curl; install it")?;
+    let flags = if command.contains(" --fail ") {
+        "-sS"
+    } else {
+        "-sS --fail-with-body"
     };
-    let Some(line) = line.strip_prefix(start) else {
-        return false;
-    };
-    let ends = line.char_indices().map(|(at, _)| at);
-    ends.chain([line.len()])
-        .any(|at| is_like(&line[at..], rest))
+    Ok(command.replacen("curl ", &format!("curl {flags} "), 1))
 }
 
 #[test]
-fn shown_lines_are_found_in_order() {
-    let printed = "Pass 4, revision 93a5, 28 ms\n  ~ a:   updated\n! 3 removals wait\nDone.\n";
-    for shown in [
-        "",
-        "Pass …\n~ a: updated\nDone.",
-        "…revision …, … ms\n\n! 3 removals wait",
-        "Done.",
-    ] {
-        assert_eq!(first_missing(shown, printed), None, "{shown}");
-    }
-    for (shown, missing) in [
-        ("Done.\nPass …", "Pass …"),
-        ("Pass 5…", "Pass 5…"),
-        ("Pass …\n~ b: updated", "~ b: updated"),
-        ("3 removals wait", "3 removals wait"),
-    ] {
-        let found = first_missing(shown, printed);
-        assert_eq!(found.as_deref(), Some(missing));
-    }
+fn the_program_of_a_command_is_found() {
+    assert_eq!(program_of("almanac list"), "almanac");
+    assert_eq!(program_of("export A_B=c"), "export");
+    let with_variables = "TEMPORAL_NAMESPACE=new A=b \\\n  almanac plan";
+    assert_eq!(program_of(with_variables), "almanac");
 }
 
+/// Both kinds have the form that `openssl` prints.
 #[test]
-fn exit_codes_and_digests_are_read() {
-    assert_eq!(expected_code("almanac status").unwrap(), 0);
-    assert_eq!(
-        expected_code("almanac status  # exit code 2: …").unwrap(),
-        2
-    );
-    let digest = "5f2a93a57e19a86e";
-    let printed = format!("  → almanac sync --project p --confirm {digest}\nDone.");
-    assert_eq!(digest_in(&printed).as_deref(), Some(digest));
-    assert_eq!(digest_in("--confirm DIGEST"), None);
+fn random_texts_are_made_without_openssl() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("openssl");
+    script(&program, OPENSSL).unwrap();
+    for (kind, length) in [("-hex", 64), ("-base64", 44)] {
+        let output = Command::new(&program).args(["rand", kind, "32"]).output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert_eq!(text.trim().len(), length, "{text}");
+    }
 }
