@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use almanac_core::record::Op;
 use almanac_tests::{
-    OwnServer, Project, SOON, Scheduler, Supervised, Temporal, almanac_binary, free_port,
+    OwnServer, Project, Proxy, SOON, Scheduler, Supervised, Temporal, almanac_binary, free_port,
     on_both_schedulers, on_one_scheduler, temporal_cli, wait_for,
 };
 use base64::Engine as _;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 on_both_schedulers!(
     encrypted_payloads_stay_secret_and_a_new_key_is_planned,
     a_schedule_without_its_key_is_reported_and_stays,
+    a_codec_server_encodes_for_a_worker_and_may_be_away,
 );
 on_one_scheduler!(a_signal_without_its_key_is_ignored_and_stays_ignored);
 
@@ -80,20 +82,26 @@ fn has_text(folder: &Path, text: &str) -> anyhow::Result<bool> {
 /// Starts a codec server, and returns it with its address.
 async fn codec_server(keys: &Path, log: &Path) -> anyhow::Result<(Supervised, String)> {
     let listen = format!("127.0.0.1:{}", free_port());
+    let server = codec_server_at(&listen, keys, log).await?;
+    Ok((server, format!("http://{listen}")))
+}
+
+/// Starts a codec server that listens on an address.
+async fn codec_server_at(listen: &str, keys: &Path, log: &Path) -> anyhow::Result<Supervised> {
     let keys = keys.display().to_string();
     let args = [
         "codec-server",
         "--codec-key-file",
         &keys,
         "--listen",
-        &listen,
+        listen,
     ];
     let server = Supervised::spawn(almanac_binary(), args, &[], log)?;
     wait_for("the codec server", SOON, || async {
-        Ok(std::net::TcpStream::connect(&listen).ok())
+        Ok(std::net::TcpStream::connect(listen).ok())
     })
     .await?;
-    Ok((server, format!("http://{listen}")))
+    Ok(server)
 }
 
 /// Sends a signal as people do, encrypted by a codec server.
@@ -371,13 +379,111 @@ async fn a_signal_without_its_key_is_ignored_and_stays_ignored(
             "{history}"
         );
     }
-    let ended: Value = serde_json::from_str(&ended)?;
-    let last = ended["events"].as_array().and_then(|events| events.last());
-    let result = &last.unwrap_or(&Value::Null)["workflowExecutionCompletedEventAttributes"];
-    let result = result["result"]["payloads"][0]["data"]
-        .as_str()
-        .unwrap_or_default();
-    let result = String::from_utf8(BASE64_STANDARD.decode(result)?)?;
+    let result = result(&ended)?;
     assert!(result.contains("\"read\""), "{result}");
     Ok(())
+}
+
+/// The result of a run that has completed, from its history as JSON.
+fn result(history: &str) -> anyhow::Result<String> {
+    let history: Value = serde_json::from_str(history)?;
+    let last = history["events"].as_array().and_then(|all| all.last());
+    let last = &last.unwrap_or(&Value::Null)["workflowExecutionCompletedEventAttributes"];
+    let data = last["result"]["payloads"][0]["data"].as_str();
+    let data = BASE64_STANDARD.decode(data.unwrap_or_default())?;
+    Ok(String::from_utf8_lossy(&data).into_owned())
+}
+
+/// Beginning of the error about a codec server that does not answer.
+const AWAY: &str = "the codec at --codec-endpoint: ";
+
+/// While the codec server is away, the worker cannot continue its workflows, and writes nothing.
+async fn a_codec_server_encodes_for_a_worker_and_may_be_away(on: Scheduler) -> anyhow::Result<()> {
+    let project = Project::new(on).await?;
+    let steps = format!(
+        "schedule: {{ every: 24h, input: {{ a: {SECRET} }} }}\n\
+         do: [say: {{ set: {{ said: {SECRET} }} }}]\n"
+    );
+    project.write("steps.yaml", &steps)?;
+    project.write("started.yaml", &started(SECRET))?;
+    let (keys, log) = (
+        project.folder().join("keys"),
+        project.folder().join("codec.log"),
+    );
+    std::fs::write(&keys, KEY_A)?;
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut server = codec_server_at(&listen, &keys, &log).await?;
+    let codec = format!("http://{listen}");
+    let remote = ["--codec-endpoint", &codec];
+    let almanac = |args: &[&str]| project.almanac(&[args, &remote].concat());
+    let proxy = Proxy::start(project.address()).await?;
+    let worker = project.worker().through(&proxy);
+    let mut worker = worker.flag("--codec-endpoint", &codec).start().await?;
+
+    let (temporal, schedules) = (
+        project.temporal(),
+        ["steps", "started"].map(|id| project.schedule(id)),
+    );
+    for schedule in &schedules {
+        assert_eq!(key_of(temporal, schedule).await?, "a", "{schedule}");
+    }
+    let run = almanac(&["trigger", "steps", "--format", "json"])?.json()?;
+    let run = run["workflow_id"].as_str().unwrap_or_default().to_owned();
+    let encrypted = wait_for("the run to end", SOON, || async {
+        let history = history(&project, &run, &[])?;
+        let is_over = history.contains("EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED");
+        Ok(is_over.then_some(history))
+    })
+    .await?;
+    assert!(!result(&encrypted)?.contains(SECRET), "{encrypted}");
+    let decoded = history(&project, &run, &remote)?;
+    assert!(result(&decoded)?.contains(SECRET), "{decoded}");
+
+    let show = ["show", "steps", "--format", "json"];
+    let shown = almanac(&show)?.json()?;
+    assert_eq!(shown["values"]["input"], json!([{ "a": SECRET }]));
+    let undecoded = project.almanac(&show)?;
+    assert_eq!(undecoded.code, 1, "{undecoded:?}");
+    assert!(
+        undecoded.stderr.contains("encrypted with key `a`"),
+        "{undecoded:?}"
+    );
+    worker.restart().await?;
+    worker.writes_nothing_in(2).await?;
+
+    let mut before = Vec::new();
+    for schedule in &schedules {
+        before.push(temporal.live(schedule).await?);
+    }
+    server.kill()?;
+    proxy.reset();
+    project.write("started.yaml", &started("other"))?;
+    wait_for("tries without the codec server", SOON, || async {
+        let log = worker.log()?;
+        let errors = log.lines().filter(|line| line.contains(" ERROR "));
+        let count = errors.filter(|line| line.contains(AWAY)).count();
+        Ok((count >= 3).then_some(()))
+    })
+    .await?;
+    let unread = project.almanac_once(&[&show[..], &remote].concat())?;
+    assert_eq!(unread.code, 1, "{unread:?}");
+    assert!(unread.stderr.contains(AWAY), "{unread:?}");
+    for (schedule, before) in schedules.iter().zip(&before) {
+        let now = temporal.live(schedule).await?;
+        assert_eq!(now.schedule(), before.schedule(), "{schedule}");
+    }
+    assert_eq!(proxy.schedule_writes(), 0);
+
+    let _server = codec_server_at(&listen, &keys, &log).await?;
+    wait_for("the edit", SOON, || async {
+        let shown = worker.json("/api/v1/schedules/started").await?;
+        let is_edited = shown["values"]["input"] == json!([{ "a": "other" }]);
+        Ok(is_edited.then_some(()))
+    })
+    .await?;
+    assert_eq!(key_of(temporal, &schedules[1]).await?, "a");
+    let report = worker.sync().await?;
+    let changes = report.changes.iter().map(|change| (&*change.id, change.op));
+    assert!(changes.eq([("started", Op::Update)]), "{report:?}");
+    worker.writes_nothing_in(1).await
 }

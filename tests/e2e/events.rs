@@ -240,7 +240,7 @@ workflow:
 }
 
 /// A definition whose runs never end, with a workflow id for each order.
-fn by_order(id: &str, on_conflict: &str) -> String {
+pub(crate) fn by_order(id: &str, on_conflict: &str) -> String {
     format!(
         "id: {id}\ntriggers:\n  - event: {id}\n    workflow_id: '${{ .data.order }}'\n    on_conflict: {on_conflict}\nworkflow: {{ type: T, task_queue: nobody }}\n"
     )

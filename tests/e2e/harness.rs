@@ -5,9 +5,12 @@ use almanac_tests::{
 };
 use tonic::Code;
 
+use crate::workflow_client::start_workflow;
+
 on_both_schedulers!(
     the_server_has_the_scheduler_it_is_named_for,
     the_proxy_counts_holds_and_fails,
+    the_proxy_limits_the_starts_of_each_id,
     an_own_server_survives_its_restart,
 );
 
@@ -61,6 +64,48 @@ async fn the_proxy_counts_holds_and_fails(on: Scheduler) -> anyhow::Result<()> {
         "{refused}"
     );
     through.temporal().delete(&id).await?;
+    Ok(())
+}
+
+/// Several starts of one id at a time are too many, and the client repeats those that are refused.
+/// Other ids are not affected.
+async fn the_proxy_limits_the_starts_of_each_id(on: Scheduler) -> anyhow::Result<()> {
+    let direct = Project::new(on).await?;
+    let proxy = Proxy::start(direct.address()).await?;
+    let through = Project::at(proxy.address()).await?;
+    proxy.limit_starts(1);
+    let ids = ["one", "two"].map(|id| format!("{}-{id}", through.name()));
+    let starts = [0, 1, 0].map(|id| start_workflow(&through, "Nobody", &ids[id], "nobody", None));
+    let started = futures::future::join_all(starts).await;
+    assert_eq!(
+        started.iter().filter(|start| start.is_ok()).count(),
+        2,
+        "{started:?}"
+    );
+    let limited = |id: String| {
+        let refused = proxy.limited_starts();
+        assert!(refused.keys().eq([&id]), "{refused:?}");
+    };
+    limited(format!("workflow {}", ids[0]));
+    for id in &ids {
+        direct.temporal().terminate(id).await?;
+    }
+
+    // So are several creations of one schedule.
+    proxy.limit_starts(1);
+    let schedule = through.schedule("mine");
+    let create = || {
+        let schedule = schedule.clone();
+        let temporal = through.temporal();
+        async move {
+            let mine = unmanaged_schedule("@daily");
+            temporal.create(&schedule, mine, &[]).await
+        }
+    };
+    let created = <[_; 2]>::from(futures::join!(create(), create()));
+    assert!(created.iter().any(Result::is_ok), "{created:?}");
+    limited(format!("schedule {schedule}"));
+    assert_eq!(proxy.limited(), 0);
     Ok(())
 }
 

@@ -26,6 +26,7 @@ mod events_nats;
 mod fake_worker;
 mod harness;
 mod importing;
+mod interrupted_passes;
 mod lifecycle;
 mod manual_run_steps;
 mod manual_runs;

@@ -89,6 +89,8 @@ on_both_schedulers!(
     a_repeated_request_gets_the_first_answer,
     hundreds_of_signals_across_a_continue_as_new,
     a_request_that_meets_a_continue_as_new_is_sent_again,
+    a_signal_that_meets_a_continue_as_new_is_sent_again,
+    a_query_that_meets_a_continue_as_new_is_sent_again,
     a_query_that_the_server_is_too_busy_for_is_sent_again,
 );
 
@@ -351,14 +353,17 @@ async fn hundreds_of_signals_across_a_continue_as_new(on: Scheduler) -> anyhow::
     works(&project, &worker, 9).await
 }
 
-/// The server's answer to an update of a workflow that is over.
-async fn over(project: &Project) -> anyhow::Result<Answer> {
-    let temporal = project.temporal();
+/// The id of a workflow that is over.
+async fn over(project: &Project) -> anyhow::Result<String> {
     let id = format!("over-{}", project.name());
     start_workflow(project, "Nobody", &id, "nobody", None).await?;
-    temporal.terminate(&id).await?;
-    let asked = temporal.update_workflow(&id, "sync", None).await;
-    let status: Status = asked.unwrap_err().downcast()?;
+    project.temporal().terminate(&id).await?;
+    Ok(id)
+}
+
+/// The answer of the server that led to an error.
+fn answer_of(error: anyhow::Error) -> anyhow::Result<Answer> {
+    let status: Status = error.downcast()?;
     let details = status.details().to_vec().into();
     let status = Status::with_details(status.code(), status.message(), details);
     Ok(Answer::Status(Box::new(status)))
@@ -419,7 +424,9 @@ async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> 
     project.write("one.yaml", &cron("0 1 * * *"))?;
     let proxy = Proxy::start(project.address()).await?;
     let mut worker = project.worker().through(&proxy).start().await?;
-    let over = over(&project).await?;
+    let id = over(&project).await?;
+    let over = project.temporal().update_workflow(&id, "sync", None);
+    let over = answer_of(over.await.unwrap_err())?;
     proxy.reset();
     proxy.answer_once(update, "", over.clone());
     let body = json!({ "enabled": false, "reason": "stop" });
@@ -457,15 +464,6 @@ async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> 
     almanac(others.address(), args)?.success()?;
     assert_eq!(others.count(update), 3);
 
-    // So does a query that waits for the run while it ends.
-    let query = "QueryWorkflow";
-    let asked = proxy.count(query);
-    proxy.answer_once(query, "", Answer::Message(rejected()));
-    let args = ["history", "one", "--project", project.name()];
-    let output = almanac(proxy.address(), args)?.success()?;
-    assert!(output.contains("created"), "{output}");
-    assert_eq!(proxy.count(query) - asked, 2);
-
     // One that is over is not asked again.
     worker.kill()?;
     let workflow = project.reconcile_workflow();
@@ -473,5 +471,66 @@ async fn a_request_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> 
     let output = project.almanac_once(&["unpause", "one"])?;
     assert_eq!(output.code, 1, "{output:?}");
     assert!(output.stderr.contains("is not running"), "{output:?}");
+    Ok(())
+}
+
+/// A worker that announces an edit, or that it stops, does not start another run meanwhile.
+async fn a_signal_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> anyhow::Result<()> {
+    let signal = "SignalWorkflowExecution";
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let proxy = Proxy::start(project.address()).await?;
+    let mut worker = project.worker().through(&proxy).start().await?;
+    let temporal = project.temporal();
+    let over = over(&project).await?;
+    let over = temporal.signal(&over, "reconcile", None).await;
+    let over = answer_of(over.unwrap_err())?;
+
+    proxy.reset();
+    proxy.answer_once(signal, "", over.clone());
+    project.write("one.yaml", &cron("0 2 * * *"))?;
+    let id = project.schedule("one");
+    eventually("the edit", || async {
+        Ok(temporal.live(&id).await?.times() == "0 2 1-31 1-12 0-6")
+    })
+    .await?;
+    assert_eq!(proxy.count(signal), 2);
+
+    proxy.answer_once(signal, "", over);
+    assert_eq!(worker.terminate(SOON)?, 0);
+    assert_eq!(proxy.count(signal), 4);
+    assert_eq!(proxy.count("SignalWithStartWorkflowExecution"), 0);
+    let log = worker.log()?;
+    assert!(!log.contains("could not announce"), "{log}");
+    Ok(())
+}
+
+/// A query that waits for a run while it ends is rejected, and asked again. So commands that wait
+/// for a pass or a run do not fail.
+async fn a_query_that_meets_a_continue_as_new_is_sent_again(on: Scheduler) -> anyhow::Result<()> {
+    let query = "QueryWorkflow";
+    let project = Project::new(on).await?;
+    project.write("one.yaml", &cron("0 1 * * *"))?;
+    let _worker = project.worker().start().await?;
+    // Requests of a command alone.
+    let proxy = Proxy::start(project.address()).await?;
+    let commands: [(&str, &[&str], &str); 4] = [
+        ("history", &["history", "one"], "created"),
+        ("status", &["sync"], "1 unchanged"),
+        ("runs", &["trigger", "one"], "started"),
+        (
+            "status",
+            &["pause", "one", "--reason", "test"],
+            "paused until",
+        ),
+    ];
+    for (name, command, result) in commands {
+        proxy.reset();
+        proxy.answer_once(query, name, Answer::Message(rejected()));
+        let args = [command, &["--project", project.name()]].concat();
+        let output = almanac(proxy.address(), args)?.success()?;
+        assert!(output.contains(result), "{output}");
+        assert!(proxy.count(query) >= 2, "{command:?}: {:?}", proxy.counts());
+    }
     Ok(())
 }

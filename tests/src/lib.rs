@@ -41,6 +41,7 @@ mod ports;
 mod process;
 mod project;
 mod proxy;
+mod rate_limits;
 mod release;
 mod server;
 mod temporal;

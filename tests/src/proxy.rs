@@ -1,6 +1,7 @@
 //! A gRPC proxy between a worker and the server. It counts requests by their
 //! methods' names, and holds or fails those that a test names. It answers those that
-//! a test names by their method and a text that they contain, and limits rates.
+//! a test names by their method and a text that they contain, and limits rates: of
+//! requests by their methods, and of starts by their ids.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
 
+use crate::rate_limits::{Limit, StartLimit, started, starts, too_often};
 use crate::wait::SOON;
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -44,36 +46,10 @@ struct State {
     /// The API key that requests must have.
     key: Option<String>,
     limits: Vec<Limit>,
-    /// Number of requests that a limit refused.
+    /// The limit on the starts of one id.
+    starts: Option<StartLimit>,
+    /// Number of requests that one of `limits` refused.
     limited: usize,
-}
-
-/// A limit on the rate of requests, as Temporal Cloud has them.
-#[derive(Debug)]
-struct Limit {
-    /// Parts of methods' names.
-    methods: &'static [&'static str],
-    /// Requests in a second. So many may come at once.
-    rate: f64,
-    left: f64,
-    filled: Instant,
-}
-
-impl Limit {
-    /// Takes a request, or returns `false`.
-    fn takes(&mut self, method: &str, now: Instant) -> bool {
-        if !self.methods.iter().any(|part| method.contains(part)) {
-            return true;
-        }
-        let more = (now - self.filled).as_secs_f64() * self.rate;
-        self.filled = now;
-        self.left = (self.left + more).min(self.rate);
-        let takes = self.left >= 1.0;
-        if takes {
-            self.left -= 1.0;
-        }
-        takes
-    }
 }
 
 /// Answer that a request gets in place of the server's.
@@ -179,20 +155,29 @@ impl Proxy {
 
     /// Refuses requests whose methods contain one of these names, beyond this number in a second.
     pub fn limit(&self, methods: &'static [&'static str], rate: u32) {
-        let rate = f64::from(rate);
-        self.shared.with(|state| {
-            state.limits.push(Limit {
-                methods,
-                rate,
-                left: rate,
-                filled: Instant::now(),
-            });
-        });
+        let limit = Limit::new(methods, rate);
+        self.shared.with(|state| state.limits.push(limit));
     }
 
-    /// Number of requests that a limit refused.
+    /// Refuses starts of a workflow, and creations of a schedule, with the same id beyond this
+    /// number in a second.
+    pub fn limit_starts(&self, per_second: u32) {
+        let limit = StartLimit::new(per_second);
+        self.shared.with(|state| state.starts = Some(limit));
+    }
+
+    /// Number of requests that a limit of [`Proxy::limit`] refused.
     pub fn limited(&self) -> usize {
         self.shared.with(|state| state.limited)
+    }
+
+    /// Number of requests that the limit of [`Proxy::limit_starts`] refused, by the ids:
+    /// `workflow ID` or `schedule ID`.
+    pub fn limited_starts(&self) -> BTreeMap<String, usize> {
+        self.shared.with(|state| {
+            let limit = state.starts.as_ref();
+            limit.map_or_else(BTreeMap::new, |limit| limit.refused().clone())
+        })
     }
 
     /// Number of requests with this method since the last [`Proxy::reset`].
@@ -327,10 +312,25 @@ impl State {
         is_within
     }
 
-    /// Returns `true` if a rule needs the contents of requests with this method.
+    /// Returns `true` if a rule or the limit on starts needs the contents of requests with this
+    /// method.
     fn reads(&self, method: &str) -> bool {
         let mut rules = self.rules.iter();
-        rules.any(|rule| rule.method == method && !rule.text.is_empty())
+        (self.starts.is_some() && starts(method))
+            || rules.any(|rule| rule.method == method && !rule.text.is_empty())
+    }
+
+    /// Takes a request that starts something within the limit, or gives its id.
+    fn started_too_often(
+        &mut self,
+        method: &str,
+        request: &[u8],
+    ) -> anyhow::Result<Option<String>> {
+        let Some(limit) = &mut self.starts else {
+            return Ok(None);
+        };
+        let id = started(method, request)?;
+        Ok(id.filter(|id| !limit.takes(id, Instant::now())))
     }
 
     fn verdict(&mut self, method: &str, request: &[u8], moment: Moment) -> Option<Verdict> {
@@ -422,6 +422,10 @@ async fn forward(
     } else {
         (request.map(BodyExt::boxed), Bytes::new())
     };
+    let too_often_started = shared.with(|state| state.started_too_often(&method, &contents));
+    if let Some(id) = too_often_started? {
+        return refused(&too_often(&id));
+    }
     match shared.with(|state| state.verdict(&method, &contents, Moment::Arrived)) {
         Some(Verdict::Hold(hold)) => hold.wait().await,
         Some(Verdict::Answer(answer)) => return answered(answer).await,
