@@ -25,8 +25,9 @@ pub enum ReconcileClientError {
     /// The workflow task fails each time that a worker tries it.
     #[error(
         "the reconcile workflow `{0}` is stuck: its workflow task fails, and the worker's log \
-         says why; hint: `temporal workflow terminate --workflow-id {0}`, after which the worker \
-         starts it again"
+         says why; hint: if a codec server or a key is missing, bring it back, and the workflow \
+         goes on; otherwise `temporal workflow terminate --workflow-id {0}`, after which the \
+         worker starts it again"
     )]
     Stuck(String),
     /// The workflow or Temporal did not answer in time.
