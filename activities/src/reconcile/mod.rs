@@ -36,7 +36,7 @@ use attention::Findings;
 use reload_trace::ReloadTrace;
 use report::{conclude, report};
 
-/// Interval between two looks at whether a pass that lists and describes schedules is to end.
+/// Interval at which a pass that lists and describes schedules checks whether it has to end.
 const STOP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Does passes for one project, over one registry.
@@ -47,7 +47,7 @@ pub struct Reconciler {
     concurrency: usize,
     cache: InSyncCache,
     fingerprints: Fingerprints,
-    /// The project whose schedules are adopted, before those that definitions name.
+    /// The project whose schedules are adopted, after those that definitions name.
     adopts_from: Option<Project>,
     monitor: Arc<ScheduleMonitor>,
     attention: Arc<AttentionList>,
@@ -60,7 +60,7 @@ pub struct Reconciler {
     reload_trace: Mutex<ReloadTrace>,
 }
 
-/// Why a pass has no outcome. It wrote nothing.
+/// The reason for which a pass has no outcome. Such a pass wrote nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
     /// The schedules could not be listed or planned.
@@ -385,7 +385,7 @@ impl Reconciler {
         if let Some(project) = &self.adopts_from {
             for (id, one) in &mut scheduled {
                 let adopts = &mut Arc::make_mut(one).adopts;
-                adopts.insert(0, project.schedule_id(id));
+                adopts.push(project.schedule_id(id));
             }
         }
         for (id, adoption) in &input.adoptions {

@@ -11,6 +11,7 @@ use temporalio_common::protos::temporal::api::schedule::v1::Schedule;
 on_both_schedulers!(
     fifty_schedules_are_imported_adopted_and_in_sync,
     a_project_moves_to_another_name,
+    a_definition_takes_over_from_one_of_two_schedules,
 );
 
 const SCRIPT: &str = include_str!("schedules.py");
@@ -286,5 +287,55 @@ async fn a_project_moves_to_another_name(on: Scheduler) -> anyhow::Result<()> {
     old.almanac(&["destroy", "--confirm", digest])?.success()?;
     new.has_schedules(3).await?;
     assert_eq!(new_worker.sync().await?.changes, []);
+    Ok(())
+}
+
+/// The definition names a schedule that still exists, and the old project has one, too. The new
+/// schedule starts nothing before both have stopped.
+async fn a_definition_takes_over_from_one_of_two_schedules(on: Scheduler) -> anyhow::Result<()> {
+    let old = Project::new(on).await?;
+    let temporal = old.temporal();
+    old.write("one.yaml", &cron("0 1 * * *"))?;
+    let mut old_worker = old.worker().start().await?;
+    let other = format!("other-{}", old.name());
+    let create = ["schedule", "create", "--schedule-id", &other];
+    let action = ["--cron", "0 1 * * *", "--type", "Nobody"];
+    let ids = ["--workflow-id", &other, "--task-queue", "nobody"];
+    temporal_cli(old.address(), create.iter().chain(&action).chain(&ids))?;
+    let named =
+        cron("0 1 * * *").replace("schedule:\n", &format!("schedule:\n  adopts: {other}\n"));
+    assert!(named.contains("adopts"), "{named}");
+    old.write("one.yaml", &named)?;
+    old_worker.sync().await?;
+    old_worker.terminate(almanac_tests::SOON)?;
+
+    let new = Project::new(on).await?;
+    let dir = old.definitions();
+    let dir = dir.to_str().unwrap();
+    let new_worker = new.worker().dir(dir).flag("--adopts-from", old.name());
+    let new_worker = new_worker.start().await?;
+    let waits = async || -> anyhow::Result<bool> {
+        let live = temporal.live(&new.schedule("one")).await?;
+        Ok(live.paused() && live.note().contains("waits"))
+    };
+    assert!(waits().await?);
+    let adopt = ["adopt", "--from-project", old.name(), "--dir", dir];
+    let refused = new.almanac(&adopt)?;
+    assert_eq!(refused.code, 1);
+    let both = format!("`{}` is to be replaced, too", old.schedule("one"));
+    assert!(refused.stderr.contains(&both), "{refused:?}");
+
+    // Without the schedule that the definition names, that of the old project counts.
+    temporal.delete(&other).await?;
+    new_worker.sync().await?;
+    assert!(waits().await?);
+    let answer = new.almanac_json(&adopt)?;
+    let digest = answer["digest"].as_str().unwrap_or_default();
+    new.almanac(&[&adopt[..], &["--confirm", digest]].concat())?
+        .success()?;
+    old.has_schedules(0).await?;
+    let live = temporal.live(&new.schedule("one")).await?;
+    assert!(!live.paused(), "{live}");
+    assert_eq!(new_worker.sync().await?.errors, []);
     Ok(())
 }

@@ -38,14 +38,25 @@ const DONE_LIMIT: Duration = Duration::from_mins(10);
 pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let scheduled = definitions(&args, &remote.codec).await?;
-    let pairs = pairs(&args, &scheduled)?;
+    let mut pairs = Vec::new();
+    let mut firing = Vec::new();
+    for (desired, candidates) in candidates(&args, &scheduled)? {
+        let choice = choose(&remote, candidates).await?;
+        pairs.push((desired, choice.from));
+        firing.push(choice.firing);
+    }
     let mut outcome = Outcome {
         digest: digest(&pairs),
         done: false,
         adoptions: Vec::new(),
     };
-    for (desired, from) in &pairs {
-        let item = observe(&remote, &args, desired, from).await?;
+    for ((desired, from), firing) in pairs.iter().zip(firing) {
+        let mut item = observe(&remote, &args, desired, from).await?;
+        if let Some(other) = firing {
+            let why = format!("schedule `{other}` is to be replaced, too, and is not paused");
+            let hint = "pause or delete one of the two: a definition takes over from one schedule";
+            item.refuse(Failure::new(why).hint(hint));
+        }
         outcome.adoptions.push(item);
     }
     refuse_owned_by_live_projects(&remote, &args, &mut outcome).await?;
@@ -97,24 +108,28 @@ async fn definitions(args: &AdoptArgs, codec: &Codec) -> anyhow::Result<Schedule
     Ok(plan::scheduled(&args.target.project, &snapshot))
 }
 
-/// The definitions to adopt, each with the schedule that it takes over from.
-fn pairs(
+/// The definitions to adopt, each with the schedules that it may take over from.
+fn candidates(
     args: &AdoptArgs,
     scheduled: &ScheduledDefinitions,
-) -> anyhow::Result<Vec<(Desired, ScheduleId)>> {
+) -> anyhow::Result<Vec<(Desired, Vec<ScheduleId>)>> {
     if args.from.is_some() && args.ids.len() != 1 {
         bail!("--from names the schedule of one definition: give its ID");
     }
-    let from = |one: &ScheduledDefinition| {
-        let moved = || Some(args.from_project.as_ref()?.schedule_id(one.definition()));
-        let named = args.from.clone().or_else(moved);
-        named.or_else(|| one.adopts.first().cloned())
+    let of = |one: &ScheduledDefinition| {
+        if let Some(from) = &args.from {
+            return vec![from.clone()];
+        }
+        let moved = args.from_project.as_ref();
+        let moved = moved.map(|project| project.schedule_id(one.definition()));
+        one.adopts.iter().cloned().chain(moved).collect()
     };
     let ids: BTreeSet<&DefinitionId> = args.ids.iter().collect();
     if ids.is_empty() {
         let all = scheduled.values();
         return Ok(all
-            .filter_map(|one| Some((one.desired(), from(one)?)))
+            .map(|one| (one.desired(), of(one)))
+            .filter(|(_, candidates)| !candidates.is_empty())
             .collect());
     }
     ids.into_iter()
@@ -122,13 +137,51 @@ fn pairs(
             let one = scheduled
                 .get(id)
                 .with_context(|| format!("no definition `{id}` with a schedule in --dir"))?;
-            let from = from(one).with_context(|| {
-                Failure::new(format!("definition `{id}` has no `schedule.adopts`"))
-                    .hint("--from names the schedule")
-            })?;
-            Ok((one.desired(), from))
+            let candidates = of(one);
+            if candidates.is_empty() {
+                let why = format!("definition `{id}` has no `schedule.adopts`");
+                return Err(Failure::new(why).hint("--from names the schedule").into());
+            }
+            Ok((one.desired(), candidates))
         })
         .collect()
+}
+
+/// The schedule that a definition takes over from.
+struct Choice {
+    from: ScheduleId,
+    /// Another one that exists and starts runs.
+    firing: Option<ScheduleId>,
+}
+
+impl Choice {
+    fn of(from: ScheduleId) -> Self {
+        Self { from, firing: None }
+    }
+}
+
+/// Chooses the first schedule that exists. If none does, chooses the last one.
+async fn choose(remote: &Remote, mut candidates: Vec<ScheduleId>) -> anyhow::Result<Choice> {
+    let last = candidates.pop().context("no schedule to take over from")?;
+    let mut choice: Option<Choice> = None;
+    if candidates.is_empty() {
+        return Ok(Choice::of(last));
+    }
+    for id in candidates.into_iter().chain([last.clone()]) {
+        let fires = match remote.schedules.describe(&id).await {
+            Ok(response) => !ImportableSchedule::of(&id, response).values.paused,
+            Err(RequestError::NotFound) => continue,
+            Err(error @ RequestError::NoNamespace(_)) => return Err(error.into()),
+            // It may exist, and start runs.
+            Err(_) => true,
+        };
+        match &mut choice {
+            None => choice = Some(Choice::of(id)),
+            Some(choice) if fires => choice.firing = Some(id),
+            Some(_) => {}
+        }
+    }
+    Ok(choice.unwrap_or_else(|| Choice::of(last)))
 }
 
 /// The digest that names exactly these adoptions with these revisions, independent of their
