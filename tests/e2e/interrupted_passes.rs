@@ -77,7 +77,7 @@ fn pause(project: &Project) -> JoinHandle<anyhow::Result<Output>> {
     })
 }
 
-async fn is_paused(project: &Project) -> anyhow::Result<()> {
+async fn assert_paused(project: &Project) -> anyhow::Result<()> {
     let schedule = project.schedule("job-000");
     let live = project.temporal().live(&schedule).await?;
     assert!(live.paused(), "{live}");
@@ -85,14 +85,14 @@ async fn is_paused(project: &Project) -> anyhow::Result<()> {
 }
 
 /// Result of [`pause`].
-async fn paused(
+async fn answer_of_pause(
     project: &Project,
     asked: JoinHandle<anyhow::Result<Output>>,
 ) -> anyhow::Result<()> {
     let output = tokio::time::timeout(SOON, asked).await;
     let output = output.context("no answer")???.success()?;
     assert!(output.contains("job-000: paused until"), "{output}");
-    is_paused(project).await
+    assert_paused(project).await
 }
 
 /// The request and the edit come while the first pass is running.
@@ -126,7 +126,7 @@ async fn an_operator_is_answered_before_the_rest_of_a_long_pass(
     let (code, view) = asked?;
     assert_eq!(code, 200, "{view}");
     assert_eq!(view["paused_by"], "override", "{view}");
-    is_paused(&project).await?;
+    assert_paused(&project).await?;
     let created = project.temporal().list(&project.schedule("")).await?;
     assert!(created.len() <= CREATED + 1, "{created:?}");
 
@@ -165,7 +165,7 @@ async fn an_operator_whose_pass_is_interrupted_gets_the_result_of_the_rest(
     described.reached().await?;
     edit(&project).await?;
     described.release();
-    paused(&project, asked).await?;
+    answer_of_pause(&project, asked).await?;
 
     let now = status(&project).await?;
     let interrupted = report(&now, before + 1)?;

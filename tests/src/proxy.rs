@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
 
-use crate::rate_limits::{Limit, StartLimit, started, starts, too_often};
+use crate::rate_limits::{Limit, StartLimit, is_start, started_id, too_often};
 use crate::wait::SOON;
 
 type Body = BoxBody<Bytes, hyper::Error>;
@@ -47,7 +47,7 @@ struct State {
     key: Option<String>,
     limits: Vec<Limit>,
     /// The limit on the starts of one id.
-    starts: Option<StartLimit>,
+    start_limit: Option<StartLimit>,
     /// Number of requests that one of `limits` refused.
     limited: usize,
 }
@@ -163,7 +163,7 @@ impl Proxy {
     /// number in a second.
     pub fn limit_starts(&self, per_second: u32) {
         let limit = StartLimit::new(per_second);
-        self.shared.with(|state| state.starts = Some(limit));
+        self.shared.with(|state| state.start_limit = Some(limit));
     }
 
     /// Number of requests that a limit of [`Proxy::limit`] refused.
@@ -175,7 +175,7 @@ impl Proxy {
     /// `workflow ID` or `schedule ID`.
     pub fn limited_starts(&self) -> BTreeMap<String, usize> {
         self.shared.with(|state| {
-            let limit = state.starts.as_ref();
+            let limit = state.start_limit.as_ref();
             limit.map_or_else(BTreeMap::new, |limit| limit.refused().clone())
         })
     }
@@ -316,7 +316,7 @@ impl State {
     /// method.
     fn reads(&self, method: &str) -> bool {
         let mut rules = self.rules.iter();
-        (self.starts.is_some() && starts(method))
+        (self.start_limit.is_some() && is_start(method))
             || rules.any(|rule| rule.method == method && !rule.text.is_empty())
     }
 
@@ -326,10 +326,10 @@ impl State {
         method: &str,
         request: &[u8],
     ) -> anyhow::Result<Option<String>> {
-        let Some(limit) = &mut self.starts else {
+        let Some(limit) = &mut self.start_limit else {
             return Ok(None);
         };
-        let id = started(method, request)?;
+        let id = started_id(method, request)?;
         Ok(id.filter(|id| !limit.takes(id, Instant::now())))
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct StartLimit {
     refused: BTreeMap<String, usize>,
 }
 
-/// A rate of requests. A second's requests may come at once.
+/// A rate of requests. A burst may have as many requests as a second.
 #[derive(Debug)]
 struct Rate {
     per_second: f64,
@@ -120,14 +120,14 @@ impl Rate {
 }
 
 /// Returns `true` if requests with this method start a workflow or create a schedule.
-pub(crate) fn starts(method: &str) -> bool {
+pub(crate) fn is_start(method: &str) -> bool {
     STARTS.contains(&method)
 }
 
 /// The id of the workflow or the schedule that a request starts or creates. `None` if it does
 /// neither.
-pub(crate) fn started(method: &str, request: &[u8]) -> anyhow::Result<Option<String>> {
-    if !starts(method) {
+pub(crate) fn started_id(method: &str, request: &[u8]) -> anyhow::Result<Option<String>> {
+    if !is_start(method) {
         return Ok(None);
     }
     let message = request.get(HEAD_OF_MESSAGE..).context("no message")?;

@@ -30,7 +30,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Interval between the heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// Interval between two looks at whether the worker shuts down.
+/// Interval at which the activity checks whether the worker shuts down.
 const STOP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The activity that follows runs. Any worker of the project serves it.
@@ -98,8 +98,12 @@ impl FollowActivities {
         let follow = self.follow(&mut work, &keep);
         let follow = follow.with_context(opentelemetry::Context::new());
         let stopping = async {
-            while !(self.is_stopping)() {
+            // The wait comes first: a worker that shuts down may get the next activity, too.
+            loop {
                 tokio::time::sleep(STOP_INTERVAL).await;
+                if (self.is_stopping)() {
+                    break;
+                }
             }
         };
         tokio::select! {

@@ -46,7 +46,7 @@ fn stopping() -> ActivityError {
 impl ReconcileActivities {
     /// Does one pass: observe, plan, apply, report. If the workflow cancels it, the pass begins no
     /// further write, and reports those that it has made. If it has not planned anything by then,
-    /// it ends as canceled.
+    /// it fails, which the workflow takes for a pass that wrote nothing.
     #[activity(definition = contracts::Reconcile)]
     pub async fn reconcile(
         self: Arc<Self>,
@@ -76,11 +76,11 @@ impl ReconcileActivities {
         tokio::select! {
             outcome = self.reconciler.pass(&input, &goes_on, &progress) => {
                 outcome.map_err(|error| match error {
-                    PassError::Stopped if !(self.is_stopping)() => {
+                    PassError::Stopped if (self.is_stopping)() => stopping(),
+                    PassError::Stopped => {
                         tracing::info!(pass = input.pass, "pass makes way before it wrote anything");
-                        ActivityError::cancelled()
+                        ApplicationFailure::new(error).into()
                     }
-                    PassError::Stopped => stopping(),
                     PassError::Request(error) => {
                         tracing::warn!(pass = input.pass, %error, "pass failed");
                         ApplicationFailure::new(error.to_string()).into()

@@ -2,7 +2,8 @@
 //! of HTTP and NATS, or in the attributes of `CloudEvents`' extension for distributed tracing.
 //!
 //! Whoever sends an event chooses its trace context, so one that is malformed has no effect. The
-//! sampler decides about the span of the event. No span has data, a source or an id of an event.
+//! sampler decides about the span of the event. The attributes here have no data, source or id of an
+//! event.
 
 use std::collections::HashMap;
 

@@ -18,10 +18,10 @@ pub const RUN_WORKFLOW: &str = "RunDefinition";
 
 /// Key of each memo that Almanac writes.
 pub const MEMO_KEY: &str = "almanac";
-/// Header, attribute of events and member of memos: a W3C trace context. The memo of an action has that
-/// of the operation that wrote it, for the runs that the schedule starts, and the memo of a run that an
-/// event started has that of the start. Only a worker that exports traces writes it, and nothing
-/// compares it.
+/// Name of a W3C trace context: a header, an attribute of events, and a member of memos. In the memo of
+/// an action, it is that of the operation that wrote the schedule; in the memo of a run that an event
+/// started, that of the start. Almanac writes it only if the worker exports traces, and compares it
+/// with nothing. Senders of events may write it, too.
 pub const TRACEPARENT: &str = "traceparent";
 /// Attribute of the span of a run: how the run ended. A span without it ended because the process
 /// dropped the run from memory.

@@ -36,7 +36,7 @@ pub(crate) const NOT_RUN: [(&str, &str); 9] = [
 ];
 
 /// Programs that are run in the executed documents, and do nothing in the others.
-const OTHERS: [&str; 4] = ["basename", "curl", "mkdir", "openssl"];
+const STAND_INS: [&str; 4] = ["basename", "curl", "mkdir", "openssl"];
 
 /// The program in [`NOT_RUN`] that a block names first, if it names one.
 pub(crate) fn not_run(block: &Block) -> Option<&'static str> {
@@ -111,7 +111,7 @@ impl Checker {
         for folder in [&checker.programs, &built] {
             std::fs::create_dir_all(folder)?;
         }
-        for name in NOT_RUN.iter().map(|(name, _)| name).chain(&OTHERS) {
+        for name in NOT_RUN.iter().map(|(name, _)| name).chain(&STAND_INS) {
             script(&checker.programs.join(name), NOTHING)?;
         }
         for almanac in [checker.programs.join("almanac"), built.join("almanac")] {

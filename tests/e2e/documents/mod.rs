@@ -4,7 +4,7 @@
 //! and what they show is compared with what the commands print. `scenes/` has, for each of them, the
 //! commands that make what a section takes for granted, such as a schedule that somebody paused.
 //!
-//! Some blocks of these documents need a program that is not on every machine: [`CHECKED`] counts
+//! Some blocks of these documents need a program that is not on every machine: [`NOT_EXECUTED`] counts
 //! them. They, and the commands of all other documents, are tried without a server: each is one of
 //! `almanac` or of the Temporal CLI that takes these arguments, or a program in
 //! [`checking::NOT_RUN`], with the reason.
@@ -53,7 +53,7 @@ executed! {
 }
 
 /// Number of blocks in executed documents that are not run, because they need this program.
-const CHECKED: [(&str, &str, usize); 4] = [
+const NOT_EXECUTED: [(&str, &str, usize); 4] = [
     ("docs/environments.md", "envsubst", 1),
     ("docs/operating.md", "jq", 1),
     ("docs/operating.md", "nats", 3),
@@ -90,7 +90,7 @@ fn few_blocks_of_the_executed_documents_are_not_run() {
             *found.entry((*document, program)).or_default() += 1;
         }
     }
-    let expected = CHECKED.map(|(document, program, count)| ((document, program), count));
+    let expected = NOT_EXECUTED.map(|(document, program, count)| ((document, program), count));
     assert_eq!(found, BTreeMap::from(expected));
 }
 

@@ -3,6 +3,14 @@
 //! The session has what the documents take for granted: a Temporal server, a project `billing` with
 //! the definitions of the README in a git repository, and workers that systemd would run. The
 //! places in documents, such as `localhost:8080` or `/run/secrets`, stand for those of the session.
+//!
+//! Besides the programs in `PROGRAMS`, the session understands:
+//! - `export`, `unset`, and `systemctl start` or `stop` of `almanac@PROJECT`;
+//! - `almanac run` and `almanac codec-server`, which end with their block unless `&` follows;
+//! - the comments ``# stop the workers of `PROJECT` ``, `# publish SUBJECT BODY`, `# back up
+//!   Temporal's database` and `# restore Temporal's database`;
+//! - `DIGEST`, the digest that a command printed last, and `exit code N` in a comment;
+//! - in outputs, `…` for any text.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@ use almanac_tests::{Nats, Project, Scheduler, eventually, on_both_schedulers, on
 use serde_json::json;
 
 use super::{
-    TAKES, all_ended, connected, consumer, delivered, deliveries, event, has_runs, is_the_same_run,
+    TAKES, all_ended, assert_same_run, connected, consumer, delivered, deliveries, event, has_runs,
     prepared, started,
 };
 
@@ -48,10 +48,10 @@ async fn an_event_starts_one_run_in_every_mode_and_however_often_it_comes(
         let body = event("1").to_string();
         let again = nats.publish(subject, &structured, &body).await?;
         let again = delivered(&worker, again, "started").await?;
-        is_the_same_run(&first, &again);
+        assert_same_run(&first, &again);
         let again = nats.publish(subject, &binary, r#"{"n":"1"}"#).await?;
         let again = delivered(&worker, again, "started").await?;
-        is_the_same_run(&first, &again);
+        assert_same_run(&first, &again);
     }
     let other = nats
         .publish(

@@ -87,9 +87,9 @@ async fn delivered(worker: &Worker, sequence: u64, state: &str) -> anyhow::Resul
     .await
 }
 
-/// The server takes a second request for the first one as long as it remembers the first, and says
-/// later that the run exists.
-fn is_the_same_run(first: &Value, again: &Value) {
+/// Both deliveries have one run. The server may answer the repeated request with that run, or say that
+/// it exists.
+fn assert_same_run(first: &Value, again: &Value) {
     let (first, again) = (&first["runs"][0], &again["runs"][0]);
     assert_eq!(first["workflow_id"], again["workflow_id"]);
     if again["result"] != "existing" {
@@ -97,7 +97,7 @@ fn is_the_same_run(first: &Value, again: &Value) {
     }
 }
 
-/// Waits until a project has this many runs of a definition, for each of which `takes` an event.
+/// Waits until a definition has this many runs.
 async fn has_runs(project: &Project, definition: &str, count: usize) -> anyhow::Result<()> {
     let query = format!("WorkflowId STARTS_WITH '{}/{definition}/'", project.name());
     eventually(&format!("{count} runs of {definition}"), || async {

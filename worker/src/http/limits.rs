@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Caller;
 use super::auth::Credential;
@@ -47,6 +47,9 @@ pub(super) const ANSWER_TIME: Duration = Duration::from_mins(2);
 /// Maximum time for which an unwanted body is read. A client that is still sending then
 /// gets its answer: closing earlier would reset the connection.
 const LINGER: Duration = Duration::from_secs(10);
+/// Maximum time for which a request waits for a permit, and interval at which it asks for one.
+const PERMIT_WAIT: Duration = Duration::from_secs(3);
+const PERMIT_INTERVAL: Duration = Duration::from_millis(50);
 /// Maximum number of answers that are built at a time, each on a thread of its own.
 const RENDER_THREADS: usize = 2;
 /// Maximum time that a request waits until its answer is built.
@@ -186,8 +189,8 @@ impl RenderWorkers {
     }
 }
 
-/// Serves a request while one of the limit's permits is left for its caller. Nothing of its body is
-/// read before.
+/// Serves a request once one of the limit's permits is left for its caller, and refuses it after
+/// [`PERMIT_WAIT`]. Nothing of its body is read before.
 pub(super) async fn concurrency(
     State(limit): State<Arc<ConcurrencyLimit>>,
     Extension(caller): Extension<Caller>,
@@ -195,9 +198,13 @@ pub(super) async fn concurrency(
     request: Request,
     next: Next,
 ) -> Response {
-    match limit.take_at(&caller, peer) {
-        Ok(_permit) => next.run(request).await,
-        Err(problem) => refuse(request, problem),
+    let deadline = Instant::now() + PERMIT_WAIT;
+    loop {
+        match limit.take_at(&caller, peer) {
+            Ok(_permit) => return next.run(request).await,
+            Err(problem) if Instant::now() > deadline => return refuse(request, problem),
+            Err(_) => tokio::time::sleep(PERMIT_INTERVAL).await,
+        }
     }
 }
 

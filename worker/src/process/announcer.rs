@@ -6,6 +6,7 @@
 //! is started again by the next announcement. [`super::announcements`] decides what is
 //! announced, and [`crate::health`] what the state means for the process.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,19 +101,16 @@ impl Announcer {
     /// Announces changes for ever; returns only when no connection can come any more.
     async fn announce_changes(&mut self, clients: &mut watch::Receiver<Option<Client>>) {
         // There is nothing to announce before the first load, and nobody to announce to
-        // before a connection. Meanwhile the first status is read.
-        let connected = async {
-            let is_connected = clients.wait_for(Option::is_some).await.is_ok();
-            if is_connected {
-                self.observe_first_status().await;
-            }
-            is_connected
+        // before a connection.
+        let loaded = tokio::select! {
+            loaded = self.registry.changed() => loaded,
+            never = self.replay_workflow(clients.clone()) => match never {},
         };
-        let (loaded, is_connected) = tokio::join!(self.registry.changed(), connected);
         self.announcement_state.reloaded(loaded);
-        if !is_connected {
+        if clients.wait_for(Option::is_some).await.is_err() {
             return;
         }
+        self.observe_first_status().await;
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
         let mut logged = Logged::Nothing;
         loop {
@@ -206,6 +204,17 @@ impl Announcer {
     fn forgotten(&mut self) {
         self.announcement_state.forgotten();
         self.announcement_log.forget();
+    }
+
+    /// Asks the workflow for its state once a connection exists, and never returns. A worker replays
+    /// the workflow for its first answer, so the next one takes less time.
+    async fn replay_workflow(&self, mut clients: watch::Receiver<Option<Client>>) -> Infallible {
+        if clients.wait_for(Option::is_some).await.is_ok()
+            && let Some(reconciler) = self.reconciler()
+        {
+            reconciler.status().await.ok();
+        }
+        std::future::pending().await
     }
 
     /// Records the state of the workflow before this worker's first announcement, so that

@@ -1,7 +1,7 @@
 //! The queue of spans that wait for the collector, and the spans that are lost.
 //!
-//! The SDK's queue drops a span that does not fit, and says so only once and at the end. So spans are
-//! counted before it: those that wait never exceed its size, and it drops none.
+//! The SDK's queue drops a span that does not fit, and logs only the first one and, at the end, the
+//! sum. So spans are counted before it: those that wait never exceed its size, and it drops none.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,12 +61,12 @@ struct Lost(Mutex<Unlogged>);
 struct Unlogged {
     spans: u64,
     /// Time of the last log line.
-    logged: Option<Instant>,
+    last_line: Option<Instant>,
 }
 
-/// An exporter whose spans no longer wait once it gets them.
+/// An exporter that subtracts each batch from the number of waiting spans, and passes it on.
 #[derive(Debug)]
-struct Taking<E> {
+struct CountedExporter<E> {
     exporter: E,
     waiting: Arc<Waiting>,
 }
@@ -78,7 +78,7 @@ impl<W> SpanQueue<W> {
             spans: AtomicUsize::new(0),
             size,
         });
-        let exporter = Taking {
+        let exporter = CountedExporter {
             exporter,
             waiting: Arc::clone(&waiting),
         };
@@ -140,13 +140,13 @@ impl Waiting {
 }
 
 impl Lost {
-    /// Adds a span, and logs those that were not logged yet unless there was a line a moment ago.
+    /// Counts a lost span. Logs all that were not logged yet, at most once in [`LOG_INTERVAL`].
     fn add(&self, now: Instant) {
         let mut unlogged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         unlogged.spans += 1;
         let is_due = |logged: Instant| now.saturating_duration_since(logged) >= LOG_INTERVAL;
-        if unlogged.logged.is_none_or(is_due) {
-            unlogged.logged = Some(now);
+        if unlogged.last_line.is_none_or(is_due) {
+            unlogged.last_line = Some(now);
             let spans = std::mem::take(&mut unlogged.spans);
             drop(unlogged);
             log(spans);
@@ -170,7 +170,7 @@ fn log(spans: u64) {
     );
 }
 
-impl<E: SpanExporter> SpanExporter for Taking<E> {
+impl<E: SpanExporter> SpanExporter for CountedExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         self.waiting.remove(batch.len());
         self.exporter.export(batch).await

@@ -62,7 +62,7 @@ impl Traces {
             collector: exporter.build().context("--otlp-endpoint")?,
             is_failing: AtomicBool::new(false),
         };
-        // It asks the same for ever, so that its spans say nothing.
+        // The workflow that follows runs polls without end, so its spans carry no information.
         let unwanted = process.project.follow_workflow_id();
         let is_wanted = move |span: &SpanData| is_wanted(span, &unwanted);
         let queue = SpanQueue::new(exporter, span_queue::size(), is_wanted);

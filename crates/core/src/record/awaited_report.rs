@@ -1,4 +1,4 @@
-//! The report for which somebody waits who asked for a pass.
+//! The search for the report of a requested pass, in successive states of the reconcile workflow.
 
 use super::{Report, Status};
 
@@ -13,13 +13,13 @@ pub enum PassReport {
     Ended(Box<Report>),
 }
 
-/// Looks for the report of a pass in one state of the reconcile workflow after the other. If other
-/// passes did the rest of the pass, finds the report of the last one, with the changes of all. The
-/// workflow keeps only its last reports, so the parts that were found are kept here.
+/// Finds the report of a pass in successive states of the reconcile workflow. If later passes did the
+/// rest of the pass, the result is the report of the last one, with the changes of all. The workflow
+/// keeps only its last reports, so this keeps the parts that it has found.
 #[derive(Debug)]
 pub struct AwaitedReport {
     /// The pass whose report comes next.
-    part: u64,
+    next: u64,
     /// The reports of the parts before it.
     earlier: Option<Report>,
 }
@@ -28,22 +28,22 @@ impl AwaitedReport {
     /// The report of this pass.
     pub fn of(pass: u64) -> Self {
         Self {
-            part: pass,
+            next: pass,
             earlier: None,
         }
     }
 
-    /// Looks for the report.
+    /// The report, if this state of the workflow completes it.
     pub fn find_in(&mut self, status: &Status) -> PassReport {
         loop {
-            if status.pass < self.part {
+            if status.pass < self.next {
                 return PassReport::Pending;
             }
             let mut reports = status.reports.iter();
-            let Some(report) = reports.find(|report| report.pass == self.part).cloned() else {
+            let Some(report) = reports.find(|report| report.pass == self.next).cloned() else {
                 return PassReport::Forgotten;
             };
-            let later = report.continued_by.filter(|later| *later > self.part);
+            let later = report.continued_by.filter(|later| *later > self.next);
             let report = match self.earlier.clone() {
                 Some(earlier) => report.after(earlier),
                 None => report,
@@ -51,7 +51,7 @@ impl AwaitedReport {
             let Some(later) = later else {
                 return PassReport::Ended(Box::new(report));
             };
-            self.part = later;
+            self.next = later;
             self.earlier = Some(report);
         }
     }
