@@ -89,7 +89,7 @@ fuzz: ## Search for inputs that break a promise: TARGET=cron SECONDS=60
 	CARGO="$(CARGO)" tools/fuzz.sh $(TARGET) $(SECONDS)
 
 histories: $(STAMP) ## Record this version's histories and schedules, for the tests of later versions
-	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked -p almanac-tests --test e2e -- replay::a_run steps:: after::two_workers upgrades::the_schedules_of_every_release_get_no_write::v1
+	ALMANAC_RECORD_HISTORIES=1 $(CARGO) test --locked --workspace --test e2e -- replay::a_run steps:: after::two_workers upgrades::the_schedules_of_every_release_get_no_write::v1
 
 upgrade-test: $(STAMP) ## Let this version take over from an earlier one while runs are in progress: FROM=v0.1.0
 	CARGO="$(CARGO)" tools/upgrade-test.sh $(FROM)

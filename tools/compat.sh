@@ -34,7 +34,7 @@ status=0
 for version in $versions; do
 	temporal=$(cli "$version")
 	"$temporal" --version
-	ALMANAC_TEMPORAL_CLI=$temporal $cargo test --locked -p almanac-tests --test e2e -- "$@" \
+	ALMANAC_TEMPORAL_CLI=$temporal $cargo test --locked --workspace --test e2e -- "$@" \
 		2>&1 | tee "$logs/$version.log" || status=$?
 done
 

@@ -15,4 +15,4 @@ trap 'git worktree remove --force "$tree"' EXIT
 git worktree add --detach "$tree" "$from"
 (cd "$tree" && CARGO_TARGET_DIR="$target/upgrade" $cargo build --locked -p almanac)
 ALMANAC_PREVIOUS_BINARY=$target/upgrade/debug/almanac \
-	$cargo test --locked -p almanac-tests --test e2e -- --ignored upgrades::
+	$cargo test --locked --workspace --test e2e -- --ignored upgrades::
