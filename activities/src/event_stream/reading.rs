@@ -155,20 +155,28 @@ mod tests {
     const EVENT: &str =
         r#"{"specversion":"1.0","id":"1","source":"/s","type":"paid","data":{"n":1}}"#;
 
-    fn read(headers: &[(&str, &str)], body: &str, plain: bool) -> Result<Value, String> {
+    fn header_map(headers: &[(&str, &str)]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, *value);
         }
-        let received = Received {
+        map
+    }
+
+    fn received<'m>(headers: &'m HeaderMap, body: &'m str) -> Received<'m> {
+        Received {
             kind: "order.paid",
             stream: "EVENTS",
             sequence: 7,
             stored_at: Timestamp::UNIX_EPOCH,
-            headers: (!headers.is_empty()).then_some(&map),
+            headers: (!headers.is_empty()).then_some(headers),
             body: body.as_bytes(),
-        };
-        received.event(plain).map(CloudEvent::into_json)
+        }
+    }
+
+    fn read(headers: &[(&str, &str)], body: &str, plain: bool) -> Result<Value, String> {
+        let map = header_map(headers);
+        received(&map, body).event(plain).map(CloudEvent::into_json)
     }
 
     #[test]
@@ -228,19 +236,8 @@ mod tests {
             (&[("traceparent", "a"), ("traceparent", "b")], (None, None)),
             (&[("traceparent", "a"), ("Traceparent", "a")], (None, None)),
         ] {
-            let mut map = HeaderMap::new();
-            for (name, value) in headers {
-                map.append(*name, *value);
-            }
-            let received = Received {
-                kind: "order.paid",
-                stream: "EVENTS",
-                sequence: 7,
-                stored_at: Timestamp::UNIX_EPOCH,
-                headers: Some(&map),
-                body: b"",
-            };
-            let TraceHeaders { parent, state } = received.trace_headers();
+            let map = header_map(headers);
+            let TraceHeaders { parent, state } = received(&map, "").trace_headers();
             assert_eq!((parent, state), expected, "{headers:?}");
         }
     }

@@ -322,7 +322,7 @@ async fn a_definition_takes_over_from_one_of_two_schedules(on: Scheduler) -> any
     let adopt = ["adopt", "--from-project", old.name(), "--dir", dir];
     let refused = new.almanac(&adopt)?;
     assert_eq!(refused.code, 1);
-    let both = format!("`{}` is to be replaced, too", old.schedule("one"));
+    let both = format!("`{}` is not paused", old.schedule("one"));
     assert!(refused.stderr.contains(&both), "{refused:?}");
 
     // Without the schedule that the definition names, that of the old project counts.

@@ -18,6 +18,7 @@ use almanac_core::plan::{self, ScheduledDefinitions};
 use almanac_core::record::{AdoptRequest, ErrorSource, Flag};
 use almanac_core::schedule::{Desired, ScheduledDefinition};
 use anyhow::{Context as _, bail};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
@@ -32,19 +33,25 @@ use crate::console;
 use crate::failure::{self, Failure};
 use crate::reconcile_client::ReconcileClientError;
 
+/// Maximum number of requests at a time.
+const CONCURRENCY: usize = 10;
 /// Maximum time to wait for the passes of an adoption.
 const DONE_LIMIT: Duration = Duration::from_mins(10);
 
 pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     let remote = Remote::of(&args.target).await?;
     let scheduled = definitions(&args, &remote.codec).await?;
-    let mut pairs = Vec::new();
-    let mut firing = Vec::new();
-    for (desired, candidates) in candidates(&args, &scheduled)? {
-        let choice = choose(&remote, candidates).await?;
-        pairs.push((desired, choice.from));
-        firing.push(choice.firing);
-    }
+    let chosen = candidates(&args, &scheduled)?
+        .into_iter()
+        .map(|(desired, candidates)| choose(&remote, desired, candidates));
+    let chosen: Vec<_> = stream::iter(chosen)
+        .buffered(CONCURRENCY)
+        .try_collect()
+        .await?;
+    let (pairs, firing): (Vec<_>, Vec<_>) = chosen
+        .into_iter()
+        .map(|choice| ((choice.desired, choice.from), choice.firing))
+        .unzip();
     let mut outcome = Outcome {
         digest: digest(&pairs),
         done: false,
@@ -53,8 +60,13 @@ pub(super) async fn run(args: AdoptArgs) -> anyhow::Result<ExitCode> {
     for ((desired, from), firing) in pairs.iter().zip(firing) {
         let mut item = observe(&remote, &args, desired, from).await?;
         if let Some(other) = firing {
-            let why = format!("schedule `{other}` is to be replaced, too, and is not paused");
-            let hint = "pause or delete one of the two: a definition takes over from one schedule";
+            let why = format!(
+                "schedule `{other}` is not paused, and would fire beside `{}`",
+                desired.schedule
+            );
+            let hint = format!(
+                "pause or delete `{other}` first; to take over from it, delete `{from}` first"
+            );
             item.refuse(Failure::new(why).hint(hint));
         }
         outcome.adoptions.push(item);
@@ -149,25 +161,24 @@ fn candidates(
 
 /// The schedule that a definition takes over from.
 struct Choice {
+    desired: Desired,
     from: ScheduleId,
     /// Another one that exists and starts runs.
     firing: Option<ScheduleId>,
 }
 
-impl Choice {
-    fn of(from: ScheduleId) -> Self {
-        Self { from, firing: None }
-    }
-}
-
 /// Chooses the first schedule that exists. If none does, chooses the last one.
-async fn choose(remote: &Remote, mut candidates: Vec<ScheduleId>) -> anyhow::Result<Choice> {
-    let last = candidates.pop().context("no schedule to take over from")?;
-    let mut choice: Option<Choice> = None;
-    if candidates.is_empty() {
-        return Ok(Choice::of(last));
-    }
-    for id in candidates.into_iter().chain([last.clone()]) {
+async fn choose(
+    remote: &Remote,
+    desired: Desired,
+    candidates: Vec<ScheduleId>,
+) -> anyhow::Result<Choice> {
+    let last = candidates.last().cloned();
+    let last = last.context("no schedule to take over from")?;
+    let (mut from, mut firing) = (None, None);
+    // A single one is described later.
+    let is_choice = candidates.len() > 1;
+    for id in candidates.into_iter().filter(|_| is_choice) {
         let fires = match remote.schedules.describe(&id).await {
             Ok(response) => !ImportableSchedule::of(&id, response).values.paused,
             Err(RequestError::NotFound) => continue,
@@ -175,13 +186,17 @@ async fn choose(remote: &Remote, mut candidates: Vec<ScheduleId>) -> anyhow::Res
             // It may exist, and start runs.
             Err(_) => true,
         };
-        match &mut choice {
-            None => choice = Some(Choice::of(id)),
-            Some(choice) if fires => choice.firing = Some(id),
-            Some(_) => {}
+        if from.is_none() {
+            from = Some(id);
+        } else if fires {
+            firing = Some(id);
         }
     }
-    Ok(choice.unwrap_or_else(|| Choice::of(last)))
+    Ok(Choice {
+        desired,
+        from: from.unwrap_or(last),
+        firing,
+    })
 }
 
 /// The digest that names exactly these adoptions with these revisions, independent of their
