@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use almanac_tests::{Project, Scheduler, Worker, eventually, on_one_scheduler, temporal_cli};
+use almanac_tests::{
+    Feature, Project, Scheduler, Worker, eventually, on_one_scheduler, temporal_cli,
+};
 use anyhow::Context;
 use serde_json::{Value, json};
 
@@ -83,6 +85,9 @@ async fn worker(project: &Project, address: &str, secret: &Path) -> anyhow::Resu
 }
 
 async fn a_call_is_an_activity_and_its_secret_stays_inside(on: Scheduler) -> anyhow::Result<()> {
+    if !Feature::StandaloneActivities.is_there() {
+        return Ok(());
+    }
     let project = Project::new(on).await?;
     let web = server().await?;
     let address = web.address();
@@ -129,6 +134,9 @@ async fn a_call_is_an_activity_and_its_secret_stays_inside(on: Scheduler) -> any
 }
 
 async fn a_canceled_command_goes_with_its_group(on: Scheduler) -> anyhow::Result<()> {
+    if !Feature::StandaloneActivities.is_there() {
+        return Ok(());
+    }
     let project = Project::new(on).await?;
     let secret = project.folder().join("secret");
     std::fs::write(&secret, CANARY)?;

@@ -95,12 +95,13 @@ pub fn almanac_in<A: AsRef<OsStr>>(
     output(command)
 }
 
-/// Runs Temporal's CLI to its end; an exit code other than 0 is an error.
+/// Runs Temporal's CLI to its end; an exit code other than 0 is an error. It is the pinned one, also
+/// if the server is older.
 pub fn temporal_cli<A: AsRef<OsStr>>(
     address: &str,
     args: impl IntoIterator<Item = A>,
 ) -> anyhow::Result<String> {
-    let mut command = Command::new(temporal_binary()?);
+    let mut command = Command::new(tool("temporal")?);
     command.args(args).args(["--address", address]);
     output(command)?.success()
 }

@@ -24,6 +24,8 @@ pub enum Feature {
     EndOfSearch,
     /// The migration of schedules to the CHASM scheduler.
     Migration,
+    /// Activities that no workflow starts.
+    StandaloneActivities,
 }
 
 impl Feature {
@@ -33,6 +35,7 @@ impl Feature {
             Self::Chasm => CHASM_SINCE,
             Self::EndOfSearch => (1, 30),
             Self::Migration => (1, 32),
+            Self::StandaloneActivities => (1, 31),
         }
     }
 
